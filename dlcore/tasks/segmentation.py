@@ -67,16 +67,17 @@ def at_size(
 def loss(model: Logits, weights: Sequence[float], dice: float = 0.0, lovasz: float = 0.0) -> Loss:
     """Returns the class-weighted cross-entropy of pixels, in nats, plus weighted region losses.
 
-    Pixels with a label outside [0, classes) are ignored. The loss is a mean over images: each has
-    the same weight, however many of its pixels are ignored; images without other pixels are left
-    out. Metric: `accuracy`, over all pixels that are not ignored.
+    Pixels with a label outside [0, classes) are ignored. The cross-entropy of an image is the mean
+    over its other pixels, weighted by their true classes. The loss is a mean over images: each has
+    the same weight, however many of its pixels are ignored; images of which all pixels are ignored
+    are left out. Metric: `accuracy`, over all pixels that are not ignored, not weighted by class.
 
     Args:
         model: computes logits [batch, height, width, classes] of a batch with `label_map`, integers
             [batch, k height, k width], which `at_size` reduces, and `mask`, float [batch].
         weights: of the classes in the cross-entropy, one each; see `class_weights`.
-        dice: weight of the soft Dice loss; 0: none.
-        lovasz: weight of the Lovász-softmax loss; 0: none.
+        dice: factor of the soft Dice loss, which does not use `weights`; 0: none.
+        lovasz: factor of the Lovász-softmax loss, which does not use `weights`; 0: none.
     """
 
     def of_batch(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
@@ -108,9 +109,9 @@ def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
     together: `miou`, `iou_CLASS` of each class that is true or predicted anywhere,
     `pixel_accuracy`, `class_accuracy` (mean recall of true classes), and `calibration_error`, the
     expected calibration error of the probability of the predicted class (Guo et al. 2017, eq. 3).
-    After training also the metrics of a baseline, which predicts the class that is most frequent in
-    training at the same position of the image: their names begin with `baseline_`, and there is no
-    calibration error of it.
+    At the end, on both splits, also the metrics of a baseline, which predicts the class that is
+    most frequent in training at the same position of the image: their names begin with
+    `baseline_`, and there is no calibration error of it.
 
     Args:
         model: computes logits [batch, height, width, classes].
@@ -139,7 +140,16 @@ def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
 
 
 def scores(found: metrics.Overlap, classes: Sequence[str]) -> dict[str, float]:
-    """Names the metrics of `evaluators`; a class neither true nor predicted has no `iou_CLASS`."""
+    """Names the metrics of a confusion matrix as `evaluators` does.
+
+    Args:
+        found: the metrics.
+        classes: names of the classes.
+
+    Returns:
+        `miou`, `pixel_accuracy`, `class_accuracy`, and `iou_CLASS` of each class that is true or
+        predicted somewhere.
+    """
     by_class = {f"iou_{name}": each for name, each in zip(classes, found.iou, strict=True)}
     return {
         "miou": found.miou,

@@ -42,16 +42,17 @@ def check(grid: int, boxes: int, features: int, heads: int) -> None:
 def loss(model: Logits, classes: int) -> Loss:
     """Returns 2 (focal loss of classes) + 5 (L1 distance) + 2 (1 - generalised IoU), per object.
 
-    In each layer each object is assigned to one query, so that the sum of the costs is smallest;
-    the target of all other queries is no class. Sums over the objects and layers of a batch are
-    divided by its number of objects; an image without objects counts as one object. Metrics:
-    `class_loss`, `side_loss` (of sides relative to the canvas) and `overlap_loss` of the last
-    layer, before their factors.
+    In each layer each object is assigned to one query, so that the sum of the costs, with the same
+    factors as in the loss, is smallest; the target of all other queries is no class. Sums over the
+    objects and layers of a batch are divided by its number of objects; an image without objects
+    counts as one object. Metrics: `class_loss`, `side_loss` (of sides relative to the canvas) and
+    `overlap_loss` of the last layer, before their factors.
 
     Args:
-        model: computes [layers, batch, queries, classes + 4]: logits, and boxes in pixels, of a
-            batch with `image` [batch, height, width, c], `boxes` [batch, n, 4] in pixels, of area 0
-            at padding, `label` int [batch, n] and `mask` [batch]; there are at least n queries.
+        model: computes [layers, batch, queries, classes + 4]: logits, and boxes (left, top, right,
+            bottom) in pixels, of a batch with `image` [batch, height, width, c], `boxes`
+            [batch, n, 4] likewise, of area 0 at padding, `label` int [batch, n] and `mask` float
+            [batch]; there are at least n queries.
         classes: number of classes.
 
     Source: Carion et al. 2020, eqs. 1 and 2, with the focal loss of Zhu et al. 2021, app. A.4.
@@ -117,6 +118,10 @@ def detections(model: Logits, classes: int, most: int = 100) -> Detect:
     Args:
         model, classes: as of `loss`; the last layer is used.
         most: number of detections of an image, unless it has fewer pairs.
+
+    Returns:
+        (params, extra, batch with `image` and `extent`, width and height [batch, 2] in pixels) ->
+        `Detections`, by descending probability.
     """
 
     def detect(params: Params, extra: Extra, batch: Batch) -> Detections:

@@ -85,10 +85,16 @@ class StoryPredictor:
     takes = own.TAKES
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[StoryText]:
-        """Reads questions on stories: JSON lines {"question", "context"}, or SQuAD's .json files.
+        """Reads questions on stories from files, then from strings.
+
+        Args:
+            files: .json files in SQuAD's format; other files of lines of JSON, each an object with
+                "question" and "context".
+            text: strings of one or more such lines.
 
         Raises:
-            UsageError: a line that is not JSON or lacks one of the keys, with its file and number.
+            UsageError: a file cannot be read or is not in SQuAD's format, or a line is not JSON or
+                lacks one of the keys; the message names the place.
         """
         return [story_text(question, context) for question, context in own.unanswered(files, text)]
 
@@ -209,17 +215,18 @@ def encoder_of(facts: Mapping[str, Any]) -> Encoder:
 def samples(
     found: StoryPredictor, test: Stories, count: int = 20, rows: int = 256
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows errors by task, calibration, and stories with the sentence attended to.
+    """Shows errors by task, calibration, and stories with the sentence that got most attention.
 
     Args:
         found: answers the stories.
         test: the stories.
-        count: largest number of stories that are shown, evenly spread.
-        rows: stories per batch of the table.
+        count: largest number of stories that are shown, evenly spaced over `test`.
+        rows: batch size at which all of `test` is answered for the table and the diagram.
 
     Returns:
-        (state, key) -> the table, with the published errors of `MEMN2N_1K` and `ENTNET_10K`, then
-        the stories; the sentence is marked as right where it is a supporting fact.
+        (state, key) -> a table of the errors of all tasks, with the published ones of `MEMN2N_1K`
+        and `ENTNET_10K`; a reliability diagram of the answers' probabilities; then the stories, in
+        which the sentence is marked as right where it is a supporting fact. The key is not used.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:

@@ -59,7 +59,7 @@ def targets(splits: Splits, style: np.ndarray, size: int, width: int, pretrained
         The splits, whose `facts` have `features` and `grams`: paths of parameters for `Weights`.
 
     Raises:
-        UsageError: the features are not prepared.
+        UsageError: `pretrained`, and the data set of the weights of VGG-16 is not prepared.
     """
     net, small = VGG(width), padded(shrunk(style, size))
     pixels = small[None].astype(np.float32) / 255
@@ -99,7 +99,10 @@ def shrunk(image: np.ndarray, longest: int) -> np.ndarray:
 
 
 def padded(image: np.ndarray) -> np.ndarray:
-    """Pads a picture [h, w, 3] by reflection, right and below, to sides of 8 k pixels, k >= 2."""
+    """Pads a picture [h, w, 3] by reflection, right and below, to multiples of 8 pixels.
+
+    Each side gets the smallest multiple that is no shorter and at least 16.
+    """
     for axis in (0, 1):
         n = image.shape[axis]
         missing = max(SMALLEST, -(-n // MULTIPLE) * MULTIPLE) - n
@@ -110,12 +113,16 @@ def padded(image: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Perceptual:
-    """Perceptual losses of pictures, by frozen features.
+    """Computes perceptual losses of pictures against a photograph and a style, by frozen features.
+
+    An instance is called with parameters, pictures and the photographs that give the content, both
+    [batch, h, w, 3] in [0, 1], and returns "content", "style" and "total", [batch] each.
 
     Attributes:
         vgg: model of the features, of pictures in [0, 1].
-        grams: model whose parameters are the Gram matrices of the style, {layer: matrix}.
-        style_weight: factor of the style loss in the total.
+        grams: model whose parameters are the Gram matrices of the style, {layer: matrix}; not used
+            where the call has pictures of styles.
+        style_weight: factor of the style loss in the total, which is content + factor * style.
     """
 
     vgg: Model
@@ -162,9 +169,12 @@ class Perceptual:
 def loss(painter: Model, perceptual: Perceptual) -> Loss:
     """Returns the total perceptual loss of painted photographs; metrics: `content`, `style`.
 
+    It is the mean over the photographs whose `mask` is 1.
+
     Args:
-        painter: computes pictures of a batch with `image`, uint8 [batch, size, size, 3].
-        perceptual: the losses.
+        painter: computes pictures [batch, size, size, 3] in [0, 1] of a batch with `image`, uint8
+            of the same shape, the photographs, and `mask`, float [batch].
+        perceptual: the losses of pictures, with the style in its `grams`.
     """
 
     def painted(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
@@ -179,7 +189,8 @@ def loss(painter: Model, perceptual: Perceptual) -> Loss:
 class Comparison:
     """Compares a network with Gatys' optimisation of pixels, on the photographs of the test split.
 
-    The optimisation does not depend on trained parameters: it is computed once per photograph.
+    The optimisation does not depend on trained parameters: it is computed once per photograph, at
+    the first use, and kept. `evaluator` gives metrics of the comparison, `draw` its pictures.
     """
 
     def __init__(
@@ -199,7 +210,7 @@ class Comparison:
         self._optimised: dict[str, Optimised] = {}
 
     def photographs(self) -> dict[str, np.ndarray]:
-        """Returns {name: photograph}, uint8 [h, w, 3], shrunk and padded."""
+        """Returns {name: photograph of the test split}, uint8 [h, w, 3], `shrunk` and `padded`."""
         whole = self.splits.test.whole
         return {name: padded(shrunk(image, self.size)) for name, image in whole.items()}
 
@@ -228,6 +239,9 @@ class Comparison:
             state: of which the frozen parameters are used.
             name: of the photograph; later calls with this name return the stored result.
             photograph: uint8 [h, w, 3], gives the content, and the pixels to start from.
+
+        Returns:
+            The picture of smallest total loss, the curves of the losses, and the seconds.
         """
         if name not in self._optimised:
             pixels, losses = photograph.astype(np.float32) / 255, self.losses(state, photograph)
@@ -290,7 +304,12 @@ class Comparison:
         return OfState("test", self.score, METRICS)
 
     def draw(self, state: State, key: Array) -> list[Sample]:
-        """Shows photographs with both pictures, curves of the optimisation, losses with times."""
+        """Shows the network's pictures beside the optimised ones; the key is not used.
+
+        Returns:
+            A table of losses and seconds by photograph; then of each photograph an `Images` of it
+            and both pictures, and a plot of each loss of the optimisation by iteration.
+        """
         shown: list[Sample] = []
         rows: list[tuple[str | float, ...]] = []
         for name, photograph in self.photographs().items():

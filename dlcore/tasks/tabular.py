@@ -174,11 +174,12 @@ def samples(
         title: what the rows are.
         model: as of `loss`.
         splits: of `Rows`.
-        count: number of rows shown, the first ones.
+        count: number of rows in the table of the first ones of the test split.
 
     Returns:
-        (state, key) -> samples: tables, and for classes their confusions, for numbers a plot of
-        predicted by true values. The key is not used.
+        (state, key) -> a table of the first rows; one of the 20 rows with the largest errors, or
+        wrong classes with the smallest probability of the true one; a plot of predicted by true
+        numbers, or confusions; and a table of the columns.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
@@ -305,8 +306,9 @@ class RowPredictor:
 
         Returns:
             The answer and a table of each row. The answer has "class", "probability" and "classes"
-            {name: probability}, or "number"; where there are any also "missing", the columns
-            without a value, and "unknown", {column: category} of categories that training lacks.
+            {name: probability} of the `options.top` most likely, or "number", in the target's unit;
+            where there are any also "missing", the columns without a value, and "unknown",
+            {column: category} of categories that training lacks.
 
         Raises:
             UsageError: a cell that is not a number in a column of numbers.

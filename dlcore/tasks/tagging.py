@@ -30,7 +30,8 @@ Chains = Callable[[Params, Extra, Batch, Array | None, bool], tuple[Chain, Extra
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, ...]:
     """Returns the arrays of a batch that a tagger reads; the `inputs` of a `Model`.
 
-    They are `words`, `characters` and `length`, and `tokens` and `first` where the batch has them.
+    They are `words` [batch, length], `characters` [batch, length, word length] and `length`
+    [batch], then `tokens` and `first` where the batch has them; the key is not used.
     """
     names = ("words", "characters", "length", "tokens", "first")
     return tuple(batch[name] for name in names if name in batch)
@@ -65,8 +66,9 @@ def chain_of(chain: Chain) -> tuple[Array, Array, Array, Array, Array]:
 def loss(model: Chains, intent_weight: float = 1.0) -> Loss:
     """Returns the negative log-likelihood of a sentence's tags, and of its intent, in nats.
 
-    It is the mean over sentences, not over words. Metric, in evaluation only: `accuracy`, of single
-    words by the most probable sequence of tags. Accuracy of intents: see `evaluators`.
+    It is the mean over the rows of a batch, not over words; a row has one sentence, or a part of
+    one that is longer than a row. Metric, in evaluation only: `accuracy`, of single words by the
+    most probable sequence of tags. Accuracy of intents: see `evaluators`.
 
     Args:
         model: computes a `Chain` of a batch with `tags` int [batch, length], `length` int [batch],

@@ -59,10 +59,11 @@ class TagPredictor:
 
         Returns:
             ({"text", "spans": [{"start", "end", "label", "text", "score"}]}, the marked text) of
-            each. Offsets count characters (code points) of the text as it was given; a score is the
-            probability of the span with exactly its bounds and label. Where tags mark no spans,
-            there is "words": [{"start", "end", "word", "tag", "probability"}] instead; where the
-            model has intents, also "intent" and "intent_probability".
+            each. Spans with a score below `options.least` are left out. Offsets count characters
+            (code points) of the text as it was given, "end" exclusive; a score is the probability
+            of the span with exactly its bounds and label. Where tags mark no spans, there is
+            "words": [{"start", "end", "word", "tag", "probability"}] instead; where the model has
+            intents and the text has words, also "intent" and "intent_probability".
         """
         found = self._decoded(state, [each.words for each in items if each.words], len(items))
         predictions = iter(

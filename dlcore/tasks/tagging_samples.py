@@ -80,9 +80,10 @@ def samples(
 
     Returns:
         (state, key) -> where tags mark spans: the texts with predicted spans, wrong and missed ones
-        marked; and scores by type. Else the texts with their tags, scores by tag, and the
-        confusions of tags. Then the most certain mistakes and a reliability diagram; with intents
-        their confusions and a reliability diagram of them.
+        marked; and a table of scores by type. Else the texts with predicted tags, wrong ones
+        marked, a table of scores by tag, and the confusions of tags. Then a table of at most 20
+        mistakes of the highest probability (none without mistakes) and a reliability diagram; with
+        intents their confusions and a reliability diagram of them. The key is not used.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:

@@ -51,7 +51,7 @@ class TextPredictor:
 
         Returns:
             ({"text", "class", "probability", "classes": {name: probability}}, a table) of each
-            text.
+            text; "classes" has the `options.top` most likely classes in descending order.
         """
         tokens = sentences.padded(self._tokenizer, items, self.facts.length)
         batch = {"tokens": tokens, "row": np.arange(len(items), dtype=np.int32)}

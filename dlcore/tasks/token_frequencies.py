@@ -25,8 +25,8 @@ def log_frequencies(train: Source, vocabulary: int) -> Float[np.ndarray, " vocab
     frequency is 0.
 
     Args:
-        train: rows with `targets` and `weight`; of more than 32,768 rows that many are counted,
-            evenly spread over the source.
+        train: rows with `targets` int [N, length] and `weight` float [N, length]; of more than
+            32,768 rows that many are counted, evenly spaced over the source.
         vocabulary: number of tokens.
     """
     counts = np.ones(vocabulary)

@@ -40,7 +40,8 @@ GREEDY = {"bleu_greedy": Metric("higher")}
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, ...]:
     """Returns the arrays of packed rows that the network reads; the `inputs` of a `Model`.
 
-    They are `source`, `source_pair`, `tokens` and `pair`, in this order.
+    They are `source`, `source_pair` [batch, source length], `tokens` and `pair` [batch, target
+    length], int, in this order; the key is not used.
     """
     return batch["source"], batch["source_pair"], batch["tokens"], batch["pair"]
 
@@ -50,13 +51,15 @@ class Translator:
     """Translates sentences by beam search with a trained encoder-decoder.
 
     Attributes:
-        begin: encodes source sentences, and returns the step of `beam_search` and its first state.
+        begin: (params of the model, tokens [batch, longest], mask of the tokens that are no
+            padding, beams, largest length of a translation) -> the step of `beam_search` and its
+            state before the first step.
         tokenizer: of both languages.
         longest: number of tokens of the longest source sentence. A translation has at most
             3/2 longest tokens.
         beams: number of hypotheses of `translate`.
         penalty: exponent of the length penalty (Wu et al. 2016, eq. 14).
-        name: of the model in the state.
+        name: of the model in the state's `params`.
     """
 
     begin: Begin
@@ -77,8 +80,8 @@ class Translator:
             beams: number of hypotheses; 1: greedy decoding.
 
         Returns:
-            Tokens, int32 [batch, 3/2 longest], rounded down; and their scores [batch], see
-            `beam_search`.
+            Tokens, int32 [batch, 3/2 longest], rounded down, of which the end token fills the
+            positions after the translation; and their scores [batch], see `beam_search`.
         """
         length = self.longest * 3 // 2
         step, state = self.begin(params[self.name], source, source != pairs.PAD, beams, length)
@@ -146,8 +149,9 @@ class BleuEvaluator:
         translator: translates the sentences.
         rows: {split: packed rows, with their sentences as text}.
         beams: number of hypotheses; 1: greedy decoding.
-        metrics: {name: Metric} of those to compute, of "bleu", "bleu_lowercase", "bleu_greedy".
-        every: when it runs.
+        metrics: {name: Metric} of those to compute. "bleu_lowercase" ignores case; any other name,
+            such as "bleu" or "bleu_greedy", is BLEU with case. All are of `beams` hypotheses.
+        every: when it runs, see `Schedule`.
     """
 
     translator: Translator
@@ -254,7 +258,7 @@ class TranslationPredictor:
     column = "source"
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[str]:
-        """Returns the sentences, after a check of their lengths.
+        """Returns the strings of `text`, after a check of their lengths; `files` is not used.
 
         Raises:
             UsageError: a sentence has more tokens than the model translates.

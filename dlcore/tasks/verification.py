@@ -89,16 +89,19 @@ def loss(
 
     "arcface" and "cosface" classify by angle with a margin; metric: `accuracy`, without the margin.
     "contrastive" (`kernels.contrast.info_nce`) and "triplet" (`batch_hard_triplet`) compare the
-    examples of a batch with one another. In training the loss is over the examples that a network
-    is trained on, in evaluation over the others.
+    examples of a batch, over all devices, with one another; they have no metrics, and leave out
+    examples without another one of the same label. In training the loss of a network is over the
+    examples of a batch that it is trained on, in evaluation over those that it is not trained on.
 
     Args:
         model: computes embeddings [batch, folds, d] and cosines [batch, folds, classes] of a batch
             with `label` int [batch], `learns` [batch, folds], 1 where a network is trained on an
-            example, and `mask` [batch].
+            example, else 0, `mask` [batch], and for the losses that compare examples `row` int
+            [batch].
         kind: of the loss.
-        margin: of arcface in radians, of cosface a cosine, of triplet a squared distance.
-        scale: of the logits; of contrastive the inverse temperature.
+        margin: of arcface in radians, of cosface a cosine, of triplet a squared distance; not used
+            by contrastive.
+        scale: of the logits; of contrastive the inverse temperature; not used by triplet.
 
     Raises:
         UsageError: an angle above pi as the margin of arcface.

@@ -84,7 +84,11 @@ class PairPredictor:
         return dataclasses.replace(self, same=same)
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Item]:
-        """Reads two image files, resized to the training images by the same resampling filter.
+        """Reads two image files as the one pair of the returned list.
+
+        Returns:
+            [(first image, second image)], uint8 of the training images' shape, resized by the same
+            resampling filter as these.
 
         Raises:
             UsageError: a file is not an image, another number of files, or lines of text.
@@ -161,5 +165,5 @@ class PairPredictor:
 
 
 def predictor(model: Model, facts: Facts) -> PairPredictor:
-    """Returns a predictor of whether two images show the same person, see `PairPredictor`."""
+    """Returns a `PairPredictor`, which answers only after `PairPredictor.with_results`."""
     return PairPredictor(model, facts)

@@ -73,8 +73,9 @@ def loss(model: Model, frames: int) -> Loss:
 
     Metrics: `squared_error`, summed over the pixels of a frame and averaged over frames, as
     Moving MNIST is scored; `error_over_copy_last`, its ratio to that of predicting the last given
-    frame; in evaluation, where predictions are clipped to [0, 1], also
-    `squared_error_of_copy_last` and `squared_error_of_black`, of predicting black frames.
+    frame; in evaluation also `squared_error_of_copy_last` and `squared_error_of_black`, of
+    predicting black frames. In evaluation the metrics, and not the loss, are of predictions
+    clipped to [0, 1].
 
     Args:
         model: computes predictions [batch, frames out, h, w, c] of a batch with `video`, uint8
@@ -170,9 +171,9 @@ def by_frame(
         frames: number of given frames.
 
     Returns:
-        {"squared_error", "ssim", "psnr"}, [frames out] each: of the predictions, and of copying the
-        last given frame. The squared error is summed over a frame's pixels in [0, 1]; PSNR is in
-        dB.
+        Two mappings {"squared_error", "ssim", "psnr"}, [frames out] each: of the predictions, and
+        of copying the last given frame. The squared error is summed over a frame's pixels in
+        [0, 1]; PSNR is in dB.
     """
     target = video[:, frames:]
     copied = np.broadcast_to(video[:, frames - 1 : frames], target.shape)

@@ -47,7 +47,10 @@ class VideoPredictor:
     options: VideoOptions = dataclasses.field(default_factory=VideoOptions)
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[tuple[np.ndarray, int]]:
-        """Reads videos, resized to the training videos; see `item`.
+        """Reads files of videos and folders of frames; `text` is not used.
+
+        Returns:
+            As of `item` of each, of which height and width are resized to the training videos.
 
         Raises:
             UsageError: a file is no video, or has too few frames.
@@ -70,7 +73,8 @@ class VideoPredictor:
             name: of the video, for messages.
 
         Returns:
-            uint8 [frames, h, w, c], and the index of the first given frame (`options.start`).
+            All frames, uint8 [frames, h, w, c], and the index of the first given frame:
+            `options.start`, or where this is -1 the one from which the given frames end the video.
 
         Raises:
             UsageError: an array of another shape or dtype, or too few frames.
@@ -101,9 +105,9 @@ class VideoPredictor:
             items: as `items` returned them.
 
         Returns:
-            ({"first_frame", "frames_read", "frames_predicted"}, the animation) of each; where the
-            video has all frames that are predicted, also "squared_error" and
-            "squared_error_of_copy_last", see `video_prediction.loss`.
+            ({"first_frame", "frames_read", "frames_predicted"}, an animation of the given frames
+            and the predicted ones) of each; where the video has all frames that are predicted, also
+            "squared_error" and "squared_error_of_copy_last", see `video_prediction.loss`.
         """
         given = int(self.facts.frames_in)
         windows = np.stack([video[start : start + given] for video, start in items])

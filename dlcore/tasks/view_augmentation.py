@@ -19,7 +19,11 @@ from dlcore.train.step import Batch
 
 @dataclasses.dataclass(frozen=True)
 class Views:
-    """Random changes of images; a call with (key, row, images) draws one view of each image.
+    """Draws random views of images.
+
+    A call takes a random key of the step, `row`, each example's index in the global batch, int
+    [batch], and images uint8 [batch, height, width, 1 or 3]; it returns one view of each, float32
+    in [0, 1], of the same shape.
 
     Attributes:
         smallest: smallest fraction of the area that a random crop has; 1: no crop.
@@ -92,5 +96,8 @@ class Views:
         return jnp.where(chosen, x, images)
 
     def augment(self, batch: Batch, key: Array) -> Batch:
-        """Replaces `image` of a batch by one view, float32 in [0, 255]; of type `Augment`."""
+        """Replaces the uint8 `image` of a batch with `row` by one view, float32 in [0, 255].
+
+        It is of type `Augment`.
+        """
         return {**batch, "image": 255 * self(key, batch["row"], batch["image"])}

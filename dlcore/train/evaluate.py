@@ -94,7 +94,8 @@ def _is_average(x: object) -> TypeGuard[Averaged]:
 class LossEvaluation:
     """Evaluates the losses and metrics of all objectives over whole sources.
 
-    It is compiled once for each shape of batch.
+    A call with a state and a source returns {metric: mean over all examples}. It is compiled once
+    for each shape of batch.
     """
 
     def __init__(
@@ -131,11 +132,14 @@ class LossEvaluation:
         return named(names, sums, self.only)
 
     def names(self, state: State, source: Source) -> list[str]:
-        """Returns the names of a source's metrics, by tracing and without compiling.
+        """Returns the names of the metrics that a call can return, by tracing without compiling.
 
         Args:
             state: abstract state.
-            source: the examples.
+            source: the examples; one batch of them is read.
+
+        Returns:
+            The names, sorted; without the prefix "objective/" where there is only one objective.
         """
         return [
             name.removeprefix(self.only)

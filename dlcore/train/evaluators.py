@@ -33,7 +33,11 @@ class Evaluator(Protocol):
 
     @property
     def every(self) -> Schedule:
-        """When the evaluator runs: "eval", "end" or a number of steps, see `Schedule`."""
+        """When the evaluator runs during training, and never then on the split "test".
+
+        "eval": whenever losses are evaluated; "end": never; n: after every n steps. All evaluators
+        run at the end, on all their splits, of the best state or the last (`Experiment.best`).
+        """
 
     @property
     def metrics(self) -> Mapping[str, Metric]:
@@ -64,8 +68,10 @@ class Scored:
         sources: {split: examples to collect over}; None where nothing is collected.
         collects: (state, batch) -> {name: array [batch, ...]}, traced and compiled.
         scores: (collected, split) -> {metric: value}, on the host.
-        metrics: direction and unit of each metric.
-        every: when it runs, see `Schedule`.
+        metrics: {name: direction and unit} of each metric that `scores` returns.
+        every: when it runs: "eval", whenever losses are evaluated, and at the end; "end", at the
+            end alone; n, after every n steps and at the end. On the split "test" it runs at the end
+            alone, whatever is given.
     """
 
     sources: Mapping[str, Source | None]
@@ -90,8 +96,8 @@ class OfState:
     Attributes:
         split: the split under which its metrics are listed.
         scores: (state) -> {metric: value}, on the host.
-        metrics: direction and unit of each metric.
-        every: when it runs.
+        metrics: {name: direction and unit} of each metric that `scores` returns.
+        every: when it runs, as of `Scored`.
     """
 
     split: str
@@ -105,11 +111,11 @@ class OfState:
         return {self.split: None}
 
     def collect(self, state: State, batch: Batch) -> Mapping[str, Array]:
-        """Collects nothing."""
+        """Returns {}: nothing is collected."""
         return {}
 
     def score(self, state: State, collected: Collected, split: str) -> Mapping[str, float]:
-        """Computes the metrics of the state."""
+        """Computes the metrics of the state; `collected` and `split` are not used."""
         return self.scores(state)
 
 
@@ -131,7 +137,11 @@ Collect = Callable[[State, Batch], tuple[dict[str, Array], Array]]
 
 
 class Collector:
-    """Runs evaluators on the devices of a layout; each evaluator is compiled once."""
+    """Runs evaluators on the devices of a layout; each evaluator is compiled once.
+
+    A call with an evaluator, a state and a split collects the arrays of all examples of that split,
+    scores them, and returns {metric: value}.
+    """
 
     def __init__(self, layout: Layout, batch: int) -> None:
         """Sets up an empty cache of compiled functions.

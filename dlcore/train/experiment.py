@@ -73,9 +73,11 @@ class Experiment:
         splits: the data. Losses and metrics are evaluated on the splits in `splits.scored`; "test"
             is evaluated once, at the end.
         augment: (batch, key) -> batch, applied to training batches inside the compiled step.
-        load: {"model/path": Weights}: parameters that are initialised from another run.
+        load: {"model/path", or "model" for all its parameters: Weights}: parameters that are
+            initialised from another run.
         evaluators: metrics that are not means over examples (train/evaluators.py).
-        samples: (state, key) -> one sample or several, shown in the report.
+        samples: functions (state, key) -> one sample or a sequence of them, shown in the report in
+            this order.
         predictor: answers to a user's files or texts, or generates examples.
         text_model: a language model and its tokens, with which `dlcore chat` converses.
         best: "split/metric", a metric that is evaluated during training. The best state is kept,
@@ -84,7 +86,9 @@ class Experiment:
         metrics: {name: Metric}: direction and unit of metrics that `dlcore.metrics.known.KNOWN`
             does not list.
         published: a published result to compare with.
-        tensor_parallel: rules (pattern of a parameter's path, mesh axis of each of its dimensions).
+        tensor_parallel: rules (regular expression that is searched in a parameter's path, mesh axis
+            or None of each of its dimensions); the first that matches is used, see
+            `sharding.sharding`.
     """
 
     config: Config
@@ -141,7 +145,8 @@ class Experiment:
         """Returns all samples of a state.
 
         Args:
-            state: the state to show.
+            state: the state to show; its `params` are used as they are, so that for averaged
+                parameters `evaluate.averaged(state)` is passed.
             key: for samples that are random.
         """
         samples: list[Sample] = []

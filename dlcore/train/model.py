@@ -30,7 +30,9 @@ Inputs = Callable[[Batch, Array | None, bool], Tree]
 class Model:
     """A Linen module, the name of its parameters, and how a batch becomes its arguments.
 
-    A model is a function of type `Logits`: call it with (params, extra, batch, key, train).
+    A model is a function of type `Logits`: called with (params, extra, batch, key, train), where
+    params and extra are of all models by name, it returns (result of `output`, extra state of all
+    models after the forward pass).
 
     Attributes:
         name: the entry of `params` and `extra` with the module's variables.
@@ -121,7 +123,7 @@ class Model:
         return apply(self.net, self.name, params, extra, *arguments, key=key, **options, **keywords)
 
     def on(self, params: Params, extra: Extra, *arguments: Tree, **keywords: Tree) -> Tree:
-        """Returns the output of `apply` in inference."""
+        """Returns the output of `apply` in inference, without the extra state."""
         return self.apply(params, extra, *arguments, **keywords)[0]
 
 

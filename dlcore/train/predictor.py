@@ -50,12 +50,13 @@ class Predictor(Protocol):
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Any]:
         """Reads items from files or lines of text; each item gets one answer.
 
-        Called with one file (or `files_per_item` files) or one line at a time; a file may have
+        Called with one file (or `files_per_item` files), or with one text, at a time: a line where
+        `reads` is "lines", all lines together where it is "table". A file or a text may have
         several items, such as the rows of a table.
 
         Args:
             files: paths; empty where text is given.
-            text: lines; empty where files are given.
+            text: one text; empty where files are given.
 
         Raises:
             UsageError: something cannot be read.

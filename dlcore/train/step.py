@@ -102,8 +102,12 @@ def mean(x: Shaped[Array, ...], where: Shaped[Array, ...] | None = None) -> Mean
     Args:
         x: values of any shape and dtype.
         where: weights, none below 0; 0 or 1 for a mask. Its shape is the first axes of that of x,
-            and it is broadcast over the others. None: all weights are 1. Values with weight 0 may
-            be NaN or infinite: they change neither the mean nor its gradient.
+            and it is broadcast over the others, so that the denominator counts each value of x.
+            None: all weights are 1. Values with weight 0 may be NaN or infinite: they change
+            neither the mean nor its gradient.
+
+    Returns:
+        `Mean(sum of x * where, sum of where)`.
     """
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     if where is None:
@@ -143,8 +147,8 @@ def train_step(
 
     Returns:
         The state after the step, and the metrics as {"objective/metric": Mean}, among them "loss"
-        and "grad_norm", the global norm of the gradient. An objective that is not updated in this
-        step reports means of weight 0.
+        and "grad_norm", the global norm of the gradient before the optimizer clips it. An objective
+        that is not updated in this step reports means of weight 0.
     """
     key = jax.random.fold_in(jax.random.key(seed), state.step)
     metrics: dict[str, Mean] = {}

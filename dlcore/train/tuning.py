@@ -41,7 +41,12 @@ Shape = tuple[int, ...]
 
 
 class Changes(nn.Module):
-    """The trained changes of another network's parameters; the initial changes are 0.
+    """Holds the trained changes of another network's parameters; the initial changes are 0.
+
+    A call creates the parameters and computes nothing; `Tuned.merged` adds the changes. They are
+    one tree "all" with the other network's paths: float32 of the parameter's shape for a change of
+    full rank, and for one of low rank A [..., rows, rank] and B [..., rank, columns] at the paths
+    that `pair_of` returns.
 
     Attributes:
         low_rank, full: (path, shape) of the parameters with changes of low and of full rank.
@@ -79,10 +84,13 @@ def pair_of(path: str) -> tuple[str, str]:
 class Tuned:
     """A model with changed parameters, a function of type `Logits` as the model itself is.
 
+    A parameter W of the base model is used as W + scale * A B for a change of low rank (the matrix
+    product of A and B), or as W + C for a change C of full rank; others are used unchanged.
+
     Attributes:
         base: the model, whose own parameters are frozen.
         changes: the model of the changes, which an objective of its name trains.
-        scale: alpha / rank.
+        scale: factor of the changes of low rank, alpha / rank.
     """
 
     base: Model
@@ -100,7 +108,7 @@ class Tuned:
         return self.changes.name
 
     def merged(self, params: Params) -> Tree:
-        """Computes the tuned parameters of the base model, of its structure and dtypes.
+        """Computes the parameters of the base model with the changes added, in its dtypes.
 
         Args:
             params: of all models, by name.

@@ -72,7 +72,9 @@ def load(path: Path) -> dict[str, Tree]:
     """Reads the tree {"params", "extra"} that `save` wrote, or that a finished run has kept.
 
     Args:
-        path: the .npz file, or the folder of a run.
+        path: the .npz file; or the folder of a finished run, whose model.safetensors is read: the
+            parameters of the best state, or of the last where the run has no best metric; averaged
+            where an optimizer keeps an average.
 
     Returns:
         {"params": tree, "extra": tree} of NumPy arrays.
@@ -122,8 +124,8 @@ class Weights:
     """Parameters of another run, with which a model is initialised.
 
     Attributes:
-        file: written by `dlcore export`, or the folder of a finished run.
-        subtree: path of the parameters in it, such as "net/text".
+        file: an .npz file that `dlcore export` wrote, or the folder of a finished run, see `load`.
+        subtree: path of the parameters in its "params", such as "net/text".
     """
 
     file: Path
@@ -135,7 +137,7 @@ def of(path: str, subtrees: Mapping[str, str]) -> dict[str, Weights]:
 
     Args:
         path: a file or a run, see `Weights`; "": nothing is pretrained.
-        subtrees: {"model/path": path of the parameters in it}.
+        subtrees: {"model/path" in the experiment: path of the parameters in `path`}.
     """
     if not path:
         return {}
@@ -177,7 +179,7 @@ def load_subtree(
 
     Args:
         params: the parameters; they are not changed. Replaced arrays keep their dtypes.
-        donor: a subtree of what `load` returned.
+        donor: parameters that are copied, such as the tree "params" that `load` returned.
         parts: {path in params: path in donor}, such as "encoder/block_0".
 
     Raises:
