@@ -25,7 +25,7 @@ from dlcore.train.step import State
 
 @dataclasses.dataclass(frozen=True)
 class StyleOptions:
-    """Flags of `dlcore predict` for a network that paints in one style, the trained one."""
+    """Flags of `dlcore predict` for a painter."""
 
     strength: Annotated[float, Range(0.0, 1.0)] = 1.0
     """weight of the painted picture in each pixel; the rest is the photograph"""
@@ -35,7 +35,7 @@ class StyleOptions:
 
 @dataclasses.dataclass(frozen=True)
 class AnyStyleOptions:
-    """Flags of `dlcore predict` for a network that paints in the style of any picture."""
+    """Flags of `dlcore predict` for a network that takes any style."""
 
     style: str = ""
     """file of a picture, whose style the photographs get"""
@@ -124,15 +124,15 @@ class StylePredictor:
         return photograph_of(value)
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
-        """Paints photographs one by one; a program is compiled for each size.
+        """Answers photographs one by one; a program is compiled for each size.
 
         Args:
             state: trained parameters.
             items: as `items` returned them.
 
         Returns:
-            ({"style", "strength", "width", "height"}, an `Images` of one picture) of each. Width
-            and height are those of the painted picture, which `options.longest` limits.
+            ({"style", "strength", "width", "height"}, an `Images` of one picture) of each; "width"
+            and "height" are those of the picture, after the reduction to `options.longest` if any.
         """
         return _each_once(functools.partial(self._answer, state), items)
 
@@ -175,15 +175,16 @@ class AnyStylePredictor:
         return photograph_of(value)
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
-        """Paints photographs one by one; a program is compiled for each size.
+        """Answers photographs one by one; a program is compiled for each size.
 
         Args:
             state: trained parameters.
             items: as `items` returned them.
 
         Returns:
-            ({"style", "strength", "width", "height"}, an `Images` of one picture) of each. Width
-            and height are those of the painted picture, which `options.longest` limits.
+            ({"style", "strength", "width", "height"}, an `Images` of one picture) of each; "style"
+            is the name of the style's file, "width" and "height" are those of the picture, after
+            the reduction to `options.longest` if any.
 
         Raises:
             UsageError: `options.style` is empty, or its file is no picture.

@@ -342,10 +342,6 @@ class RowPredictor:
 
 
 def predictor(model: Logits, facts: Facts, rows: int) -> RowPredictor:
-    """Returns the predictor of a network for tables.
-
-    Args:
-        model, facts, rows: see `RowPredictor`.
-    """
+    """Returns a predictor with default options; the arguments are those of `RowPredictor`."""
     options = ClassOptions() if facts.task == "classes" else NumberOptions()
     return RowPredictor(model, facts, options, rows)

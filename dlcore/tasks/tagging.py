@@ -113,6 +113,10 @@ class Decoder:
     def decode(self, params: Params, extra: Extra, batch: Batch) -> dict[str, Array]:
         """Computes the most probable sequence of tags of each row of a batch.
 
+        Args:
+            params, extra: of all models, by name.
+            batch: with the arrays of `inputs`.
+
         Returns:
             `tags` int32 [batch, length]; `probability` [batch, length], the marginal of each tag;
             `parts` [batch, length, 2], see `crf.span_scores`; `intents` [batch, intents],

@@ -60,7 +60,8 @@ def generate(
 
     Returns:
         (state, key, count, label=None, draw=normal) -> images [count, *shape] in [0, 1], and their
-        classes or None; with labels int32 [count] these classes are generated.
+        classes, int32 [count], or None where `conditional` is False. With labels int32 [count]
+        these classes are generated; draw(key, shape) gives the noise, float32.
     """
 
     def images(

@@ -18,7 +18,7 @@ _MICROBATCHES: ContextVar[int] = ContextVar("microbatches", default=1)
 
 
 def current_microbatches() -> int:
-    """Returns into how many microbatches the batch of the loss that is being traced is divided."""
+    """Returns into how many microbatches the batch of the loss that is traced is divided, or 1."""
     return _MICROBATCHES.get()
 
 

@@ -175,7 +175,11 @@ def evaluated(
     batch: Batch,
     seed: int | Integer[jax.Array, ""],
 ) -> Packed:
-    """Computes `eval_step` of one batch and packs its means by `pack`; arguments as of these."""
+    """Computes the means of `step.eval_step` for one batch, and packs them by `pack`.
+
+    Args:
+        objectives, state, batch, seed: as of `step.eval_step`.
+    """
     report = eval_step(objectives, state, batch, seed=seed)
     return Packed(pack(report), tuple(sorted(report)))
 

@@ -81,8 +81,9 @@ class Experiment:
         predictor: answers to a user's files or texts, or generates examples.
         text_model: a language model and its tokens, with which `dlcore chat` converses.
         best: "split/metric", a metric that is evaluated during training. The best state is kept,
-            and is what test evaluation, samples and export use. Whether lower is better is declared
-            in `metrics`, by an evaluator or in the table of known metrics; or by "-" in front.
+            and is what test evaluation, samples and export use; "": these use the last state.
+            Whether lower is better is declared in `metrics`, by an evaluator or in the table of
+            known metrics; or by "-" in front.
         metrics: {name: Metric}: direction and unit of metrics that `dlcore.metrics.known.KNOWN`
             does not list.
         published: a published result to compare with.
@@ -123,7 +124,7 @@ class Experiment:
 
     @functools.cached_property
     def evaluated(self) -> dict[str, Source]:
-        """{split: source} of the splits on which losses and metrics are evaluated."""
+        """{split: source} of the splits on which losses are evaluated; "test" at the end alone."""
         return self.splits.evaluated()
 
     @functools.cached_property

@@ -42,6 +42,9 @@ def short_warmup(requested: int, steps: int) -> int:
     Args:
         requested: number of warm-up steps of the full recipe.
         steps: number of all steps.
+
+    Returns:
+        `requested`, or a fifth of `steps`, rounded down, where that is less.
     """
     return min(requested, steps // 5)
 

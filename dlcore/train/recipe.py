@@ -38,13 +38,17 @@ _BLOCK = re.compile(r"(?:^|/)block_(\d+)(?=/|$)")
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How parameters are trained: `recipe(steps)` returns the Optax transformation.
+    """Describes how parameters are trained; a call returns the Optax transformation.
+
+    `recipe(steps, ema=0.0)` takes the number of updates, and the decay of an average of the
+    parameters (`optim.averaged`; 0: none).
 
     Attributes:
         optimizer: sgd, adam (Kingma & Ba 2015; its weight decay is coupled: L2 regularisation),
             adamw (Loshchilov & Hutter 2019), rmsprop (Hinton 2012), lion (Chen et al. 2023), muon
             (Jordan et al. 2024, for kernels of dense layers; Adam for the rest), adafactor (Shazeer
-            & Stern 2018), lamb (You et al. 2020), schedule_free_adamw (Defazio et al. 2024).
+            & Stern 2018), lamb (You et al. 2020), schedule_free_adamw (Defazio et al. 2024; needs
+            the schedule constant, and no `ema`).
         lr: the peak learning rate.
         end: the last learning rate as a fraction of `lr`; of linear, cosine, wsd and restarts.
         warmup: linear warm-up from 0: a fraction of the steps if below 1; else a number of steps,

@@ -75,7 +75,10 @@ class Changes(nn.Module):
 
 
 def pair_of(path: str) -> tuple[str, str]:
-    """Returns the paths of A and B of a parameter: "up/kernel" has "up/a_kernel", "up/b_kernel"."""
+    """Returns the paths of A and B, the change of low rank of a parameter.
+
+    Those of "up/kernel" are "up/a_kernel" and "up/b_kernel".
+    """
     parent, _, leaf = path.rpartition("/")
     return f"{parent}/a_{leaf}".lstrip("/"), f"{parent}/b_{leaf}".lstrip("/")
 
@@ -159,9 +162,9 @@ class Tuned:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Whole:
-    """A model of which all parameters are trained.
+    """A model of which all parameters are trained, a function of type `Logits` as the model is.
 
-    Like a `Tuned` it can be called, and has `models`, `trained` and `merged`.
+    Like a `Tuned` it has `models`, `trained` and `merged`, but neither `apply` nor `on`.
 
     Attributes:
         base: the model.
