@@ -33,7 +33,7 @@ class Evaluator(Protocol):
 
     @property
     def every(self) -> Schedule:
-        """When the evaluator runs during training, and never then on the split "test".
+        """When the evaluator runs during training, where the split "test" is always left out.
 
         "eval": whenever losses are evaluated; "end": never; n: after every n steps. All evaluators
         run at the end, on all their splits, of the best state or the last (`Experiment.best`).
