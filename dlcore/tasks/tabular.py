@@ -286,7 +286,7 @@ class RowPredictor:
     def item(self, value: RowValue) -> Row:
         """Converts {column: cell}, or cells in the order of the columns, to a row.
 
-        The columns are those of the inputs; other keys are ignored.
+        The columns are those of the inputs; other keys are ignored. None and NaN: no value.
 
         Raises:
             UsageError: a missing column, or a sequence of another length.

@@ -27,7 +27,7 @@ class Views:
 
     Attributes:
         smallest: smallest fraction of the area that a random crop has; 1: no crop.
-        ratio: largest aspect ratio of a crop; the smallest is 1 / ratio.
+        ratio: largest aspect ratio of a crop, relative to the image's; the smallest is 1 / ratio.
         rotation: largest angle in degrees by which an image is rotated; 0: none.
         flip: whether images are reflected left to right with probability 1/2.
         brightness, contrast, saturation, hue: strengths of `kernels.colours.colour_jitter` and

@@ -73,7 +73,7 @@ def load(path: Path) -> dict[str, Tree]:
 
     Args:
         path: the .npz file; or the folder of a finished run, whose model.safetensors is read: the
-            parameters of the best state, or of the last where the run has no best metric; averaged
+            parameters of the best state, or of the last where the run has no best one; averaged
             where an optimizer keeps an average.
 
     Returns:
