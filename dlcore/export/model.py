@@ -90,8 +90,8 @@ class TrainedModel:
             options: the flags of `dlcore predict` for this model, such as `top=3`.
 
         Returns:
-            The JSON of `dlcore predict` as a dict; for several inputs, or a file of several
-            examples, a list of them.
+            The JSON of `dlcore predict` as a dict; for several inputs, a table, or a file of
+            several examples, a list of them.
 
         Raises:
             UsageError: an input that cannot be read, an option that the model does not have, or a
@@ -188,11 +188,11 @@ def _with(predictor: P, options: Mapping[str, object]) -> P:
 
 
 def _several(predictor: Predictor, inputs: object) -> tuple[bool, list[object]]:
-    """Whether it is one input, and the inputs as a list."""
+    """Whether it is one input, which a table is not, and the inputs as a list."""
     if files_per_item(predictor) > 1 and isinstance(inputs, tuple):
         return True, [inputs]
     if isinstance(inputs, str | Path) or hasattr(inputs, "convert"):
-        return True, [inputs]
+        return reads(predictor) != "table", [inputs]
     if not hasattr(inputs, "shape"):
         if not isinstance(inputs, Iterable):
             raise UsageError(f"a {type(inputs).__name__} is neither an input nor a list of inputs")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -14,6 +17,8 @@ import dlcore
 from dlcore.data.sets import embedded
 from dlcore.errors import UsageError
 from dlcore.export.model import TrainedModel
+from dlcore.samples import Text
+from dlcore.train.predictor import Answer
 
 TEST = embedded.load("digits", "published").test.arrays
 
@@ -78,6 +83,34 @@ def test_what_does_not_fit_is_refused(model: TrainedModel, tmp_path: Path) -> No
         model(tmp_path / "none.png")
     with pytest.raises(UsageError, match="there is no run folder"):
         dlcore.load(tmp_path / "none")
+
+
+@dataclasses.dataclass(frozen=True)
+class NoOptions:
+    """A predictor without flags."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Answers each line of a table with its length."""
+
+    options: NoOptions = dataclasses.field(default_factory=NoOptions)
+    reads = "table"
+
+    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[str]:
+        return [line for file in files for line in file.read_text().splitlines()]
+
+    def batch(self, state: Any, items: Sequence[str]) -> list[Answer]:
+        return [({"length": len(line)}, Text("Length", line)) for line in items]
+
+
+def test_a_table_gives_a_list_however_many_rows_it_has(tmp_path: Path) -> None:
+    experiment = SimpleNamespace(predictor=Rows())
+    opened: Any = SimpleNamespace(experiment=experiment, state=None, folder=tmp_path)
+    model, file = TrainedModel(opened), tmp_path / "rows.csv"
+    for rows, lengths in (("abc\n", [3]), ("abc\nde\n", [3, 2])):
+        file.write_text(rows)
+        assert [each["length"] for each in model(file)] == lengths
 
 
 def test_a_folder_of_seeds_asks_for_one(run: Any, tmp_path: Path) -> None:
