@@ -38,7 +38,7 @@ def mesh_shape(spec: str, devices: int) -> dict[str, int]:
         devices: the number of devices.
 
     Returns:
-        {axis: size} of all `AXES`, in their order.
+        {axis: size} of all `AXES` ("data", "fsdp", "tensor"), in their order.
 
     Raises:
         UsageError: the spec is malformed or names an axis twice, or the sizes do not multiply to
@@ -73,7 +73,7 @@ class Layout:
 
     Attributes:
         mesh: the devices, with the axes `AXES`. A batch is sharded over `data` and `fsdp`.
-        how: the transformation by which the step is parallelised.
+        how: the transformation by which the step is parallelised: "jit", "shard_map" or "pmap".
     """
 
     mesh: Mesh
@@ -256,11 +256,12 @@ def along_rows(x: jax.Array, rest: bool = True) -> jax.Array:
 
 
 def along_experts(x: jax.Array) -> jax.Array:
-    """Constrains the inputs or outputs of experts to the devices of their experts, over `fsdp`.
+    """Constrains the inputs or outputs of experts to the devices of their experts.
 
-    Between this and `along_rows` tokens change devices (an all-to-all), and the experts stay. It
-    has no effect where `along_rows` has none; where `fsdp` does not divide the number of experts,
-    tokens stay with their rows, and experts are gathered as other parameters are.
+    The axis of experts is sharded over `fsdp`, and the batch axis over `data`. Between this and
+    `along_rows` tokens change devices (an all-to-all), and the experts stay. It has no effect where
+    `along_rows` has none; where `fsdp` does not divide the number of experts, tokens stay with
+    their rows, and experts are gathered as other parameters are.
 
     Args:
         x: [experts, batch, ...].

@@ -121,7 +121,12 @@ class Checkpoints:
 
         Args:
             metrics: {"split/metric": value} of the state.
-            held: the metrics of the state that is held in memory until its save; None: none is.
+            held: the metrics of the state that is held in memory until its save; None: no state
+                is.
+
+        Returns:
+            True where the value of `best` is finite and better than those of the best checkpoint
+            and of `held`, as far as there are such; False without a `best`.
         """
         step, value = self.best_step(), self._value(metrics)
         before = [
@@ -144,8 +149,10 @@ class Checkpoints:
 
         Args:
             state: the state.
-            step: its step; a step that is saved already only gets the metrics it lacks.
-            metrics: {"split/metric": value} of the state, of which that of `best` is stored.
+            step: its step; a checkpoint that this step has already only gets the value of `best`,
+                if it has none.
+            metrics: {"split/metric": value} of the state, of which that of `best` alone is stored,
+                if it is finite.
             only_best: the checkpoint does not count as one of the last `keep`, and is removed when
                 a better one is saved.
 
@@ -205,10 +212,11 @@ class Checkpoints:
     def restore(self, abstract: State, step: int | None = None) -> State | None:
         """Restores the newest valid checkpoint, or that of `step`.
 
-        A checkpoint that cannot be read, or whose checksum differs, is skipped with a warning.
+        A checkpoint that cannot be read (also one that does not exist), or whose checksum differs,
+        is skipped with a warning.
 
         Args:
-            abstract: shapes, dtypes and shardings of the state.
+            abstract: the state with a `jax.ShapeDtypeStruct`, with sharding, for each array.
             step: the only step to try; None: all steps, the newest first.
 
         Returns:

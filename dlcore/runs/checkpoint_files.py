@@ -20,7 +20,11 @@ from dlcore.train.step import State
 def read_metrics(checkpoint: Path) -> dict[str, float]:
     """Reads the metrics that a checkpoint was saved with; {} where it was saved without.
 
-    A damaged file is moved away with a warning, and {} is returned.
+    Damaged metrics are moved to damaged-STEP-metrics beside the checkpoint with a warning, and {}
+    is returned.
+
+    Args:
+        checkpoint: the folder of one checkpoint, RUN/checkpoints/STEP.
 
     Raises:
         UsageError: the file is damaged and cannot be moved.

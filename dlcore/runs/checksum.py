@@ -12,15 +12,16 @@ from dlcore.sharding import Tree
 def checksum(tree: Tree) -> Array:
     """Computes two sums for each leaf of a tree, which detect changed and exchanged words.
 
-    The first sum is that of the leaf's words, the second that of the words mixed with their
-    positions, both modulo 2^32. A flipped bit changes the first sum; an exchange of words changes
-    the second, except with probability 2^-32.
+    The words of a leaf are its elements of 1, 2 or 4 bytes as unsigned integers; an element of 8
+    bytes is two words. The first sum is that of the leaf's words, the second that of the words
+    mixed with their positions, both modulo 2^32. A flipped bit changes the first sum; an exchange
+    of words changes the second, except with probability 2^-32.
 
     Args:
-        tree: arrays of any dtype.
+        tree: arrays of real numbers or bool; at least one.
 
     Returns:
-        uint32 [leaves, 2].
+        uint32 [leaves, 2], in the order of `jax.tree.leaves`.
     """
 
     def leaf(x: Array) -> Array:

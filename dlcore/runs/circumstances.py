@@ -49,7 +49,8 @@ def git(folder: Path) -> Git:
 
     Returns:
         `commit`, and `clean`: no tracked file differs from the commit, and there are no untracked
-        Python files outside of run folders. Both are None where there is no repository, or no git.
+        Python files, except ignored ones and those in run folders. Both are None where there is no
+        repository, or no git.
     """
 
     ask = functools.partial(git_output, folder)
@@ -85,7 +86,7 @@ def _sources(top: Path, names: str) -> list[Path]:
 
 
 def machine() -> Machine:
-    """Describes the host, the devices of JAX, and XLA's flags."""
+    """Describes this process's host, the devices of JAX over all processes, and XLA's flags."""
     device = jax.devices()[0]
     return {
         "host": {

@@ -11,13 +11,16 @@ Kind = Literal["compile", "train", "eval"]
 
 
 class Clock:
-    """Measures the seconds of each kind of work; outside of `pause` time counts as training.
+    """Measures the seconds of compiling, training and evaluation, and the speed of training.
+
+    Each call of `trained_until` counts time as training: since its previous call, `start_training`
+    or the end of a `pause`, whichever is latest. The time of a `pause` block counts as its kind.
 
     Args:
         examples: the number of examples of one step, over all runs of the program.
 
     Attributes:
-        seconds: seconds of each kind so far.
+        seconds: {kind: seconds so far} of "compile", "train" and "eval".
         examples_per_second: training speed over all runs, in the time that the last call of
             `trained_until` counted; 0 before the first call.
     """
@@ -36,14 +39,15 @@ class Clock:
         return time.monotonic() - self._start_time
 
     def start_training(self, step: int) -> None:
-        """Starts counting training time after `step`."""
+        """Starts counting training time now, where `step` steps are done."""
         self._last_log_time, self._last_logged_step = time.monotonic(), step
 
     def trained_until(self, step: int) -> None:
-        """Counts the time since the last call or pause as training, and updates the speed.
+        """Counts time as training up to `step`, and computes its speed.
 
-        Args:
-            step: number of steps taken so far; without a new step the speed stays as it is.
+        The time is that since the last `trained_until`, `start_training` or end of a `pause`. The
+        steps are those since the last `trained_until` or `start_training`; without any, the speed
+        stays.
         """
         now = time.monotonic()
         elapsed, steps = now - self._last_log_time, step - self._last_logged_step

@@ -22,8 +22,9 @@ Indices = Mapping[str, checks.Indices]  # arrays of a batch that are indices, wi
 class Divergence:
     """Checks the numbers of a run, and explains those that are not finite.
 
-    Before an error is returned, a best state that is held in memory is saved, and pending saves are
-    awaited.
+    `in_metrics` checks losses and gradient norms, and `in_parameters` parameters. Both return the
+    error and do not raise it. Before an error is returned, a best state that is held in memory is
+    saved, and pending saves are awaited.
 
     Args:
         experiment: names the objectives, and has the data that may be the cause.
@@ -52,7 +53,7 @@ class Divergence:
         return None
 
     def in_parameters(self, state: State, step: int, indices: Indices) -> Diverged | None:
-        """Returns the error for the first model with a parameter that is not finite; None: all are.
+        """Returns the error for the first model with a non-finite parameter; None: all are finite.
 
         A finite loss with a finite gradient may still lead to an update that is not finite.
 

@@ -15,7 +15,8 @@ from dlcore.train.experiment import Experiment, best_of
 def exhausted(values: Sequence[float], patience: int, lower: bool) -> bool:
     """Returns whether the last `patience` values are not better than the best one before them.
 
-    Equal values are not better, and NaN never is. Fewer than `patience` values yield False.
+    Equal values are not better, and NaN never is; the first finite value always is. Fewer than
+    `patience` values yield False.
 
     Args:
         values: of the metric, in the order of the evaluations.
@@ -44,13 +45,14 @@ def check(experiment: Experiment, flags: RunOptions) -> None:
 
 
 class Patience:
-    """Collects the values of the `best` metric, and determines when to stop.
+    """Collects the values of the `best` metric with `note`; `over` says when to stop.
 
     Args:
-        patience: the number of evaluations without improvement that ends the run; 0: never.
+        patience: the number of evaluations in a row without improvement that ends the run; 0:
+            never.
         best: "split/metric", with "-" in front where lower is better.
-        folder: the run, whose log has the values up to `start`.
-        start: the step that training continues from.
+        folder: the run; the values in its log up to and including step `start` are read.
+        start: the step that training continues from; 0: no log is read.
     """
 
     def __init__(self, patience: int, best: str, folder: Path, start: int) -> None:
@@ -65,7 +67,11 @@ class Patience:
         return exhausted(self.values, self.patience, self.lower)
 
     def note(self, results: Mapping[str, Mapping[str, float]]) -> None:
-        """Adds the value of an evaluation; NaN where `results` lack the metric."""
+        """Adds the value of an evaluation; NaN where `results` lack the metric.
+
+        Args:
+            results: {split: {metric: value}}.
+        """
         self.values.append(results.get(self.split, {}).get(self.metric, math.nan))
 
     def _logged(self, log: Path, until: int) -> list[float]:

@@ -30,7 +30,7 @@ def finite(params: Mapping[str, Tree]) -> dict[str, jax.Array]:
     """Computes for each tree of parameters whether all of its floating-point numbers are finite.
 
     Returns:
-        {name: bool scalar}, without the trees that have no floating-point numbers.
+        {name: bool scalar}; names of trees without floating-point numbers are left out.
     """
     floating = {
         n: [x for x in jax.tree.leaves(p) if jnp.issubdtype(x.dtype, jnp.floating)]
@@ -60,7 +60,8 @@ def not_finite(
         numbers: totals and weights [steps, metrics, 2].
 
     Yields:
-        (step, metric, value); the value is total / weight, or the total where the weight is 0.
+        (step, metric, value) in the order of `steps`; the value is total / weight, or the total
+        where the weight is 0.
     """
     watched = [f"{name}/{metric}" for name in objectives for metric in ("loss", "grad_norm")]
     for step, row in zip(steps, numbers, strict=True):
@@ -108,6 +109,9 @@ def lost(folder: Path, way: str) -> str:
     Args:
         folder: the run.
         way: the command that continues it.
+
+    Returns:
+        A clause, such as "no checkpoint is complete yet; dlcore resume RUN starts again".
     """
     step = last_checkpoint(folder)
     if not (folder / "metrics.jsonl").exists():
@@ -147,12 +151,14 @@ def closing(
 ) -> Iterator[None]:
     """Where an error ends the block, saves the running cards as stopped, with its message.
 
-    The error is raised again. A KeyboardInterrupt without a message gets one that says what is lost
-    and how to continue. No card is written into a folder that was removed or renamed.
+    The error, of any kind, is raised again. A KeyboardInterrupt without a message gets one that
+    says what is lost and how to continue. Only the first process writes cards, and none into a
+    folder that was removed or renamed.
 
     Args:
         folders: the folders of the runs.
-        run_cards: the card of each folder; those whose status is "running" are changed in place.
+        run_cards: the card of each folder; one whose status is "running" is changed in place to
+            "stopped". All that are "stopped" then are written.
         command: the command that continues the runs.
     """
     known = [files.identity(folder) for folder in folders]

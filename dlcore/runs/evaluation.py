@@ -28,15 +28,16 @@ def restored(
 ) -> State:
     """Restores a run's best state, with averaged parameters where the optimizer keeps averages.
 
-    Where no checkpoint is the best, or it cannot be read, this is the newest valid state. Warns
-    where the data have changed since the run.
+    Where no checkpoint has a value of the experiment's `best`, or the best one cannot be read, this
+    is the newest valid state. Warns where the data have changed since the run.
 
     Args:
         experiment: the experiment.
         flags: the run options.
         folder: the run.
         card: its card.
-        last: restore the newest valid state instead of the best one.
+        last: restore the newest valid state instead of the best one; its parameters are averaged
+            ones as well.
 
     Raises:
         UsageError: no checkpoint can be read, or none fits the data, which have changed.
@@ -106,8 +107,8 @@ def evaluate_all(
 
     Args:
         experiment: the experiment.
-        flags: the run options.
-        state: the state of one run, as it is trained.
+        flags: the run options: parallelism, mesh, precision and seed.
+        state: the state of one run, with the parameters that are trained, not their average.
 
     Returns:
         {split: {metric: value}}.

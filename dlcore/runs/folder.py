@@ -49,15 +49,15 @@ TEMPORARY = (
 def claimed(page: Page, flags: RunOptions) -> Iterator[Path]:
     """Creates and locks the folder of a new run: `--out`, or the next free number.
 
-    Only the first process creates and locks it, until the block ends. An error before training
-    removes what was created.
+    Only the first process creates and locks it, until the block ends. An error in the block removes
+    the new files and folders, unless metrics.jsonl was created.
 
     Args:
-        page: the experiment file.
+        page: the experiment file; without `--out` the folder is runs/NAME/NUMBER with its name.
         flags: the run options.
 
     Yields:
-        The folder.
+        The folder, the same one in all processes.
 
     Raises:
         UsageError: the folder holds a run already, or cannot be written.
@@ -80,15 +80,20 @@ def claimed(page: Page, flags: RunOptions) -> Iterator[Path]:
 def numbered(page: Page) -> Iterator[Path]:
     """Creates runs/NAME/NUMBER with the next free number; an error removes empty folders again.
 
+    The number is one more than the largest that exists, and at least 1.
+
+    Args:
+        page: the experiment file, which has the NAME.
+
     Yields:
-        The folder.
+        The folder, relative to the working directory.
 
     Raises:
         UsageError: it cannot be created.
     """
     there = (Path("runs") / page.name).glob("[0-9]*")
     for number in itertools.count(
-        1 + max((int(path.name) for path in there if path.name.isdecimal()), default=0)
+        1 + max((int(path.name) for path in there if path.name.isdigit()), default=0)
     ):
         made = _make(folder := _numbered(page, number))
         if folder in made:  # otherwise another process was faster
@@ -108,14 +113,15 @@ def _numbered(page: Page, number: int) -> Path:
 def claim(folder: Path, page: Page) -> Iterator[None]:
     """Creates the folder of a run, unless it exists, and locks it for the block.
 
-    An error before training removes what was created.
+    An error in the block removes the new files and folders, unless metrics.jsonl was created.
 
     Args:
         folder: the folder.
         page: the experiment file of the run.
 
     Raises:
-        UsageError: there is a run, or files that a run would overwrite; or see `alone`.
+        UsageError: the folder holds a run, links, or files that a run would overwrite; another
+            process has locked it, or it cannot be written.
     """
     _refuse_card(folder, page)
     made = _make(folder)
@@ -140,8 +146,7 @@ def alone(folder: Path) -> Iterator[None]:
     """Locks the folder of an earlier run for the block.
 
     Raises:
-        UsageError: another process has locked it, it cannot be written, or a link has the name of
-            a file that a run writes (see `refuse_links`).
+        UsageError: another process has locked it, it cannot be written, or it contains links.
     """
     refuse_links(folder)
     with _locked(folder):
@@ -149,7 +154,9 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def keep_page(folder: Path, page: Page) -> None:
-    """Saves the experiment file's text in the run, and lists the file as trusted.
+    """Saves the experiment file's text as experiment.py in the run, and trusts the file.
+
+    Its path and the hash of its text are added to the list of trusted files (`trust.remember`).
 
     Args:
         folder: the run.

@@ -29,7 +29,7 @@ class FolderWatch:
         """Returns the error to raise where the folder was removed or renamed; None where not.
 
         Args:
-            folder: its path.
+            folder: the path that the folder had.
             inside: a file in the folder, by which its new path is found if it is open; only Linux
                 knows the path of an open file.
         """

@@ -36,15 +36,17 @@ class MetricWriter(Protocol):
 
 
 class Log:
-    """One run's log.
+    """One run's log: appends metrics to metrics.jsonl, and writes them to TensorBoard.
+
+    `train` also shows them on standard error, with speed, time left and the best value.
 
     Args:
-        folder: of the run.
-        steps: of the whole run.
+        folder: the run, in which metrics.jsonl and TensorBoard's events are written.
+        steps: the last step of the run.
         start: the step that training continues from.
-        active: False in every process but the first, where nothing is logged.
-        to_console: whether it is printed as well: on one line that changes, or, where standard
-            error is no terminal, on one line for each logged step.
+        active: False: all methods write and print nothing, as in every process but the first.
+        to_console: whether anything is printed: the training metrics on one line that changes, or,
+            where standard error is no terminal, on one line for each logged step.
         writers: further outlets for the metrics.
     """
 
@@ -79,7 +81,7 @@ class Log:
         self.start_time, self.start = time.monotonic(), start
 
     def say(self, line: str) -> None:
-        """Prints a line on standard error, unless `to_console` is False."""
+        """Prints a line on standard error, unless `to_console` or `active` is False."""
         if self.active and self.to_console:
             self.console.print(line, markup=False, highlight=False)
 
@@ -99,15 +101,15 @@ class Log:
         self._best = f"  best {metric} {value:.4g} at step {step}"
 
     def train(self, step: int, metrics: Mapping[str, float], rate: float) -> None:
-        """Logs the training metrics of a step, and shows them on the terminal.
+        """Logs the training metrics of a step as split "train", and shows them on standard error.
 
         Args:
             step: the step.
-            metrics: {name: value}.
-            rate: examples per second.
+            metrics: {name: value}; gradient norms are logged and not shown.
+            rate: examples per second; is logged as "examples_per_second".
 
         Raises:
-            UsageError: the disk is full.
+            UsageError: metrics.jsonl cannot be written, as on a full disk.
         """
         if not self.active:
             return
@@ -130,7 +132,7 @@ class Log:
             metrics: {name: value}; values that are not finite become null in metrics.jsonl.
 
         Raises:
-            UsageError: the disk is full.
+            UsageError: metrics.jsonl cannot be written, as on a full disk.
         """
         if not self.active:
             return
@@ -225,12 +227,13 @@ def rewind(folder: Path, step: int, ended: bool = False, before: int | None = No
     Args:
         folder: the run.
         step: the step that training continues from.
-        ended: `step` is the last step.
+        ended: `step` is the last step of the run.
         before: the step that the card names; where it is not 0 and `step` is, a warning says that
             the run starts again at step 0.
 
     Returns:
-        If the run has ended, the splits whose evaluation at `step` stays in the log; else empty.
+        If the run has `ended`, the splits whose evaluation at `step` during training stays in the
+        log; else an empty set.
     """
     if step == 0 and before:
         warnings.warn(

@@ -31,9 +31,10 @@ class Intervals:
         """Returns the intervals of the run options.
 
         Args:
-            flags: the run options; `eval_every` or `save_every` 0: the default.
-            steps: the number of steps of the run; by default there are ten evaluations.
-            saves: the default number of checkpoints.
+            flags: the run options. Where `eval_every` is 0, it becomes `steps` // 10; where
+                `save_every` is 0, `steps` // `saves`; both at least 1.
+            steps: the number of steps of the whole run.
+            saves: the number of checkpoints by default.
         """
         return cls(
             flags.log_every,
@@ -57,7 +58,7 @@ class Trainable(Protocol):
 
     @property
     def stride(self) -> int:
-        """The number of steps of one call of `step`; divides the intervals."""
+        """The number of steps of one call of `step`; divides the intervals and `last` - `start`."""
 
     def batches(self) -> Iterator[Batch]:
         """Yields the batches of the steps from `start` to `last`, `stride` steps at a time."""
@@ -97,12 +98,13 @@ def loop(trainer: Trainable, until: int | None = None, received_signals: Sequenc
 
     Args:
         trainer: performs the steps.
-        until: a step at which to return DONE without evaluation, checkpoint and `finish`; None: no
-            such step.
+        until: a step after which DONE is returned without evaluation, checkpoint and `finish`; it
+            must end a call of `trainer.step`. None: no such step.
         received_signals: the signals received so far; grows while the loop runs.
 
     Returns:
-        The exit code: DONE, PREEMPTED (SIGTERM or SIGHUP) or INTERRUPTED (Ctrl-C).
+        The exit code: DONE; after a signal INTERRUPTED, if the first one that this process has
+        received is SIGINT (Ctrl-C), else PREEMPTED. A checkpoint is saved, and `finish` is called.
     """
     code, every = DONE, trainer.intervals
     batches = trainer.batches()

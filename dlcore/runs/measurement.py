@@ -35,7 +35,7 @@ class Measurement:
         """Evaluates the losses and their metrics over `splits`.
 
         Args:
-            state: the program's state, of all runs.
+            state: the program's state, of all runs, with parameters that are not averaged.
             step: the step of `state`, for the progress messages.
             splits: names of evaluated splits.
 
@@ -60,13 +60,14 @@ class Measurement:
         skip_test: bool,
         failed: Collection[int] = (),
     ) -> None:
-        """Adds to `results` those metrics of `evaluators` that are not in it yet.
+        """Adds to `results` the metrics of `evaluators`.
 
-        An evaluator runs again on a split for each run that lacks any of its metrics there.
+        An evaluator runs on a split for each run whose results lack any of its metrics there; all
+        of its metrics there are then replaced.
 
         Args:
             results: {split: {metric: value}} of each run; is changed.
-            states: the state of each run.
+            states: the state of each run, with parameters that are not averaged.
             step: the step of the states, for the progress messages.
             evaluators: the evaluators that run now.
             skip_test: leaves out the test split, which is evaluated at the end only.

@@ -12,7 +12,7 @@ Results = Mapping[str, Mapping[str, float]]
 
 
 class Metrics:
-    """Stores the newest results, and logs them.
+    """Stores the newest results of evaluations, and logs and prints those that are new.
 
     Args:
         log: where they are logged.
@@ -30,7 +30,10 @@ class Metrics:
         self.step = -1
 
     def log_evaluation(self, step: int, results: Results) -> None:
-        """Stores an evaluation during training, and logs the splits that are not logged yet.
+        """Stores and logs an evaluation during training.
+
+        At the step that training continues from, splits whose evaluation is in the log already are
+        stored without being logged again.
 
         Args:
             step: of the evaluated state.
@@ -41,14 +44,15 @@ class Metrics:
         self._write({split: metrics for split, metrics in results.items() if split not in again})
 
     def log_final(self, step: int, results: Results, logged: Results) -> None:
-        """Stores the results of the final state, and logs those that are new.
+        """Stores the results of the final state, and logs metrics that `logged` lacks.
 
-        Warns of values that are not finite.
+        A metric whose value differs from that in `logged` is logged as well. Warns of values that
+        are not finite.
 
         Args:
             step: the step of the final state.
-            results: all of its results.
-            logged: those that were logged during training.
+            results: {split: {metric: value}}, all of its results.
+            logged: the results of this state that were logged during training; {}: none.
         """
         self.values, self.step = dict(results), step
         self._write(

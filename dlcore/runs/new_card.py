@@ -50,7 +50,7 @@ def new_card(
 
 
 def describe(experiment: Experiment) -> DataEntries:
-    """Returns the card's entries on data, metrics and the published result."""
+    """Returns the card's entries "data" (of each split), "metrics" and "published"."""
     data = {"train": experiment.train, **experiment.evaluated}
     infos = {split: dataclasses.asdict(source.info) for split, source in data.items()}
     metrics = {name: metric._asdict() for name, metric in experiment.known_metrics.items()}

@@ -53,7 +53,7 @@ def mark(params: Mapping[str, Tree]) -> Hash:
 
 
 def counts(params: Mapping[str, Tree]) -> dict[str, int]:
-    """Counts the parameters of each model."""
+    """Counts the parameters (array elements) of each model, and returns {model: count}."""
     return {
         name: sum(int(np.prod(x.shape)) for x in jax.tree.leaves(tree))
         for name, tree in params.items()

@@ -93,7 +93,8 @@ class Program(Protocol):
         """Evaluates the losses and their metrics.
 
         Args:
-            state: the program's state.
+            state: the program's state, with averages in place of parameters if they are to be
+                evaluated.
             source: the examples.
 
         Returns:
@@ -111,7 +112,10 @@ class Program(Protocol):
 
     @property
     def collector(self) -> Collector:
-        """The collector, which runs an evaluator over a split at the state of one run."""
+        """The collector, which runs an evaluator over a split at the state of one run.
+
+        It takes the parameters of the state as they are, as `evaluate` does.
+        """
 
     def diagnose(self, state: State, step: int) -> list[Diagnosis]:
         """Diagnoses every tensor, for the batch of the step after `step`.

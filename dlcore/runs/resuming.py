@@ -52,9 +52,9 @@ def update_card(
     """Updates the card of a stopped run for its resume, and prints changed versions and commits.
 
     Args:
-        known: a new run's card, with what is known now.
+        known: the card that a new run would get now.
         folder: the run.
-        card: its card; is changed.
+        card: its card; is changed in place, and not written.
         changed: the accepted changes of code and options.
         accept: whether changed data are accepted.
 

@@ -36,15 +36,17 @@ Results = Mapping[str, Mapping[str, float]]
 
 
 class Run:
-    """Writes what one run keeps on disk.
+    """Writes what one run keeps on disk: card, log, checkpoints, final model and samples.
+
+    `restored`, `begin` and `open_log` are called first, in this order; `close` or `fail` is last.
 
     Args:
         experiment: the experiment.
         flags: the run options.
         folder: the folder of the run, which exists and is locked.
-        card: the card; is updated.
+        card: the card; is updated in place, and written by `save`, `close` and `fail`.
         resumed: the run continues from a checkpoint.
-        siblings: the number of runs that share the program.
+        siblings: the number of runs that share the program, this one included; above 1 none prints.
         writers: further outlets for the metrics.
 
     Attributes:
@@ -107,7 +109,8 @@ class Run:
     def begin(self, state: State, steps: int) -> None:
         """Prepares folder and card for training from the step of `state` to step `steps`.
 
-        In a resumed run, log entries and checkpoints of later steps are removed or renamed.
+        In a resumed run, log entries of later steps are removed, and checkpoints of later steps
+        are renamed to damaged-N.
         """
         self.start = int(state.step)
         self.card["parameters"] = parameter_hash.counts(state.params)
@@ -126,7 +129,7 @@ class Run:
             self.checkpoints.quarantine(self.start)
 
     def open_log(self) -> None:
-        """Opens the log and saves the facts of the data."""
+        """Opens `log`, creates `metrics`, and saves the facts of the data (`Facts`) in the run."""
         if processes.first():
             files.write(self.folder / FACTS, self.experiment.splits.facts.to_json())
         console = self.siblings == 1
@@ -167,7 +170,7 @@ class Run:
 
         Raises:
             Diverged: a loss or gradient norm is not finite.
-            FolderGone: the folder was removed or renamed.
+            UsageError: the log cannot be written; `FolderGone`: the folder was removed or renamed.
         """
         self.check_folder()
         if error := self._divergence.in_metrics(names, steps, values, program.indices):
@@ -184,8 +187,7 @@ class Run:
         """Raises Diverged where a parameter is not finite, so that no such state is saved.
 
         Args:
-            state: the state.
-            step: its step.
+            state, step: the state, and its step.
             program: the program, to find faults in the data.
         """
         if error := self._divergence.in_parameters(state, step, program.indices):
@@ -215,7 +217,7 @@ class Run:
     def stops_early(self, step: int) -> bool:
         """Counts the newest results for `--patience`, and returns whether it ends the run here.
 
-        The card records the step.
+        Results without the `best` metric do not count. The card records `step` if the run ends.
         """
         if self.best.measured(self.metrics.values):
             self.patience.note(self.metrics.values)
@@ -230,7 +232,7 @@ class Run:
     def save(self, state: State, step: int, clock: Clock) -> None:
         """Writes a checkpoint of the state, and the card with the seconds of the clock.
 
-        A best state that is held in memory is saved first.
+        A best state in memory is saved first. Results of `step` are stored with the checkpoint.
         """
         self.check_folder()
         self.best.write()
@@ -241,7 +243,7 @@ class Run:
         self.write_card(clock)
 
     def write_card(self, clock: Clock) -> None:
-        """Updates seconds, speed, memory and results in the card, and writes it."""
+        """Updates seconds, speed, memory and results in the card; the first process writes it."""
         elapsed: dict[str, float] = {"total": clock.total} | dict(clock.seconds.items())
         seconds = {
             kind: before + elapsed[kind] for kind, before in self._seconds_before_resume.items()
@@ -287,7 +289,7 @@ class Run:
         self.card["best"] = self.best.entry(self.final_step)
 
     def known_results(self) -> Results:
-        """Returns the results of the final state that were measured already; {} without any."""
+        """Returns the results of the state of `final_step` that are measured already, or {}."""
         return (
             self.metrics.values
             if self.metrics.step == self.final_step
@@ -321,7 +323,8 @@ class Run:
     def fail(self, error: Exception, clock: Clock) -> None:
         """Closes a run that cannot continue, and records the error in its card.
 
-        The status is "failed" where the run has diverged, and "stopped" for other errors.
+        The status is "failed" where the run has diverged, and "stopped" for other errors. Where the
+        folder was renamed, the card is written at its new path; where that is unknown, nowhere.
         """
         self.card |= {
             "status": "failed" if isinstance(error, Diverged) else "stopped",

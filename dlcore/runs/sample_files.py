@@ -48,6 +48,7 @@ def save(folder: Path, samples: Sequence[Sample]) -> None:
 
     Raises:
         ValueError: a sample cannot be shown.
+        OSError: the folder cannot be written or renamed.
     """
     # Fixed names, so that the next process removes what a killed one has left.
     staging, backup = (folder.with_name(f".{folder.name}.{word}") for word in ("new", "old"))
@@ -161,7 +162,11 @@ def decode(content: bytes) -> str:
 
 
 def texts(folder: Path) -> list[tuple[str, list[str]]]:
-    """Returns the title of each sample of a folder, with the texts among its parts."""
+    """Returns the title of each sample of a folder, with the texts among its parts.
+
+    Raises:
+        ValueError: as of `load` and of `read`.
+    """
     found = []
     for entry in load(folder):
         parts = [part for part in entry["parts"] if part["part"] == "text"]

@@ -39,10 +39,10 @@ def train(
         on_folder: is called with the run's folder before it is trained.
 
     Returns:
-        The exit code.
+        The exit code of `training.train`; 0 for a resumed run that is complete.
 
     Raises:
-        UsageError: the run cannot start, or changes of a resumed one are not accepted.
+        UsageError: the run cannot start, or there are changes since a resumed one started.
     """
     if flags.continue_run and begun(flags):
         on_folder(folder := Path(flags.out))
@@ -96,6 +96,9 @@ def resume(
 
 def check(experiment: Experiment, flags: RunOptions, place: Layout | None = None) -> None:
     """Raises UsageError for combinations that cannot run, before anything is written.
+
+    It checks the batch size against devices and microbatches, the sizes and values of the data, the
+    workers, the name in `best`, and that `--patience` has a `best`.
 
     Args:
         experiment: the experiment.

@@ -35,7 +35,7 @@ def seed_means(names: Sequence[str], sums: np.ndarray) -> dict[str, list[float]]
         sums: float64 [runs, metrics, 2], totals and weights of these metrics.
 
     Returns:
-        {metric: its mean in each run}, without metrics whose weight is 0 in a run, as those of an
+        {metric: its mean in each run}, without metrics whose weight is 0 in any run, as those of an
         objective whose update was skipped.
     """
     means = {}

@@ -33,6 +33,8 @@ class Tracker(Protocol):
 class Wandb:
     """Logs to a run of Weights & Biases; sends no environment, code, git remote or machine.
 
+    The project is that of WANDB_PROJECT, by default "dlcore".
+
     Args:
         name: of the run.
         config: {name: value} of the config and the run options.

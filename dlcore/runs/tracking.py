@@ -28,6 +28,9 @@ TIMEOUT_SECONDS = 60.0  # for what is still queued when the run ends
 def tracked(kind: Kind, folder: Path, card: Card) -> Iterator[list[MetricWriter]]:
     """Opens the tracker of a run for the block; a resumed run continues in the same tracked run.
 
+    The identity of the tracked run and what was sent are kept in the run's tracked.json. Metrics in
+    metrics.jsonl that were not sent before are sent first.
+
     Args:
         kind: the tracker; "": none.
         folder: the run.
@@ -76,8 +79,8 @@ class Sent:
 
     Attributes:
         id: the identity of the run in the tracker.
-        step: the last step.
-        splits: the splits whose values of that step were sent.
+        step: the last step of which values were sent; 0 before.
+        splits: the splits whose values of `step` were sent.
         names: "split/metric" of every metric that was ever sent.
     """
 
@@ -136,7 +139,9 @@ class Sent:
 class TrackingWriter:
     """Sends metrics to a tracker from a background thread, each value once.
 
-    A tracker that fails is reported once, and the run continues.
+    Metrics of a step before the last one that was sent are logged at that last step, as steps must
+    not decrease. A tracker that fails is reported once by a warning; nothing more is sent, and the
+    run continues.
 
     Args:
         kind: the name of the tracker, for messages.

@@ -34,9 +34,10 @@ def no_progress(_: str) -> None:
 class Trainer:
     """Trains the runs of a program: one run, or one for each of several seeds.
 
-    A run that diverges is closed as failed, and the others continue. The trainer owns the state,
-    the metrics that are still on the device, and the last step of training. Every run owns its
-    folder, card, log and checkpoints; the runs share the clock.
+    The constructor restores or initialises the states, compiles the program and opens the logs.
+    `train` trains, and closes the runs unless it returns at `until` or raises. A run that diverges
+    is closed as failed, and the others continue. Every run owns its folder, card, log, checkpoints.
+    `state` is the program's newest state; after complete training, that of the best states.
 
     Args:
         program: the computation; it is compiled here.
@@ -60,8 +61,7 @@ class Trainer:
         self.clock = Clock(self.experiment.batch * len(self.runs))
         self._measure = Measurement(program, self.experiment, len(self.runs), on_progress)
         self._failed: set[int] = set()
-        # steps whose metrics are still on the device
-        self._pending: list[tuple[int, jax.Array]] = []
+        self._pending: list[tuple[int, jax.Array]] = []  # steps, with metrics still on the device
         restored = [run.restored(program, start) for run in self.runs]
         initial = program.initial() if any(state is None for state in restored) else []
         states = [initial[i] if state is None else state for i, state in enumerate(restored)]
@@ -111,7 +111,7 @@ class Trainer:
             self._stop_early(self.start)
 
     def step(self, batches: Iterator[Batch], step: int) -> None:
-        """Trains on the next of `batches`, up to `step`; at `HASH_STEPS` keeps a hash."""
+        """Trains on the next of `batches`, up to `step`; at `HASH_STEPS` cards keep a hash."""
         self._on_progress(f"step {step}")
         batch = next(batches)
         # The step donates the state's buffers: no signal may come before the new state is stored.

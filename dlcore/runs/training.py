@@ -45,7 +45,8 @@ def single(
         writers: further outlets for the metrics.
 
     Raises:
-        UsageError: the disk lacks space, or nothing measures the `best` metric.
+        UsageError: the disk lacks space, nothing measures the `best` metric, there are checkpoints
+            and none is valid, or the model rejects its sizes or the shapes or indices of the data.
     """
     program = SingleProgram(experiment, flags, sharding.layout(flags.parallel, flags.mesh))
     run = Run(experiment, flags, folder, card, resumed, writers=writers)

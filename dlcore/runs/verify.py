@@ -30,7 +30,10 @@ def verify(
     steps: int,
     run: Path | None = None,
 ) -> int:
-    """Trains the first steps of a card's run again, and prints whether the parameters are the same.
+    """Trains the first steps of a card's run again, and compares the hashes of the parameters.
+
+    It trains up to the last step, at most `steps`, of which the card has a hash. It prints whether
+    each hash is the card's, and what has changed since the card was written (`differences`).
 
     Args:
         page: the experiment file.
@@ -38,7 +41,8 @@ def verify(
         flags: the card's run options.
         card: the card.
         steps: the number of steps to train at most.
-        run: the run's folder, which has the text of its experiment file; None: not at hand.
+        run: the run's folder, whose copy of the experiment file is compared with the file; None: no
+            copy is compared.
 
     Returns:
         0 if every hash is the card's, else 1.
@@ -117,7 +121,11 @@ def differences(
         page: the experiment file as it is now.
         experiment: what it builds.
         card: the card.
-        run: the run's folder, which has the text of its experiment file; None: not at hand.
+        run: the run's folder, whose copy of the experiment file is compared with the file; None: no
+            copy is compared.
+
+    Returns:
+        Lines of text; [] where nothing has changed.
     """
     folder = page.path.resolve().parent
     now: cards.Card = {
@@ -136,14 +144,14 @@ def differences(
 
 
 def hashes_within(card: cards.Card, steps: int) -> dict[int, Hash]:
-    """Returns the hashes of the first `steps` steps of a card.
+    """Returns {step: hash} of a card for the steps from 0 to `steps`, both inclusive.
 
     Args:
         card: the card.
-        steps: the number of steps.
+        steps: the last step to include.
 
     Raises:
-        UsageError: there is no hash after step 0.
+        UsageError: the card has no hash of a step from 1 to `steps`.
     """
     kept = hashes(card)
     within = {step: each for step, each in kept.items() if step <= steps}

@@ -19,10 +19,14 @@ _counts = {_HIT: 0, _MISS: 0}
 
 
 def keep(environment: Mapping[str, str] | None = None) -> Path | None:
-    """Enables JAX's compilation cache, by default in the user's cache folder.
+    """Enables JAX's compilation cache.
+
+    It is the folder that JAX is configured to use, as by JAX_COMPILATION_CACHE_DIR, else a folder
+    for this kind of processor in `cache.folder()`.
 
     Args:
-        environment: the environment variables; None: those of this process.
+        environment: the variables among which JAX_ENABLE_COMPILATION_CACHE is looked up; None:
+            those of this process.
 
     Returns:
         The folder; None where JAX_ENABLE_COMPILATION_CACHE disables the cache.

@@ -15,7 +15,8 @@ def available() -> int:
 def keep_to(count: int) -> None:
     """Restricts this process to `count` cores, if it has more; Linux only.
 
-    The number of cores determines how XLA splits sums, and thereby their rounding.
+    The number of cores determines how XLA splits sums, and thereby their rounding. A `count` of 0
+    restricts nothing.
     """
     if not hasattr(os, "sched_setaffinity"):
         return

@@ -21,12 +21,14 @@ def prepare(flags: RunOptions, batch: int, environment: MutableMapping[str, str]
     """Sets XLA's flags and the number of simulated CPU devices.
 
     Args:
-        flags: the run options.
+        flags: the run options. Their `cpu_devices` is the number of devices; where it is 0, or with
+            several seeds, `simulated` chooses it.
         batch: the batch size.
         environment: the environment variables; XLA_FLAGS is updated.
 
     Returns:
-        The run options with `cpu_devices` set, unless the environment determines it.
+        The run options with `cpu_devices` set; unchanged where JAX_NUM_CPU_DEVICES, XLA_FLAGS or
+        DLCORE_PROCESSES of the environment determines the number.
 
     Raises:
         RuntimeError: JAX has initialised its devices already.

@@ -15,12 +15,13 @@ SECONDS = 2.0  # after this time a phase is printed
 class Notices:
     """Prints a phase of a run, on standard error, once it has taken `SECONDS`.
 
-    Each kind of phase is printed once, and steps never. The `with` block starts with the phase
-    "compiling"; after the block no phase is printed.
+    Calling the instance with a phase's description ends the phase before it, and starts this one.
+    Each kind of phase, which is its description without digits, is printed once, and steps never.
+    The `with` block starts with the phase "compiling"; after the block no phase is printed.
 
     Args:
         active: whether anything is printed.
-        also: is called with each phase as well.
+        also: is called with each description at the start of its phase, printed or not.
     """
 
     def __init__(

@@ -14,9 +14,15 @@ BROKEN_PIPE = 141
 
 
 class Stream:
-    """A text stream that ignores writes after the first failed one, which it keeps in `error`.
+    """A text stream that ignores writes after the first failed one.
 
-    A run continues when its output cannot be written: its metrics are in its folder.
+    A run continues when its output cannot be written: its metrics are in its folder. Characters
+    that the encoding lacks are written as escapes. All other attributes and methods are those of
+    the wrapped stream.
+
+    Attributes:
+        stream: the wrapped stream.
+        error: the error of the first failed write or flush; None before.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -55,7 +61,7 @@ class Stream:
 
 @contextlib.contextmanager
 def guarded() -> Iterator[Stream]:
-    """Replaces sys.stdout and sys.stderr by `Stream`s in the block; yields the first."""
+    """Replaces sys.stdout and sys.stderr by `Stream`s in the block; yields that of sys.stdout."""
     _open_descriptors()
     before = sys.stdout, sys.stderr
     streams = Stream(sys.stdout), Stream(sys.stderr)

@@ -132,7 +132,7 @@ def first() -> bool:
 
 
 def barrier(name: str, seconds: int = WAIT_SECONDS) -> None:
-    """Waits until every process has reached this barrier.
+    """Waits until every process has reached this barrier; a single process does not wait.
 
     A process that dies meanwhile ends the others by its missing heartbeat.
 
@@ -231,8 +231,8 @@ def stop_requested(step: int, received: Sequence[int]) -> bool:
 
     Args:
         step: number of steps taken.
-        received: the signals that this process has received; used by a single process only, as
-            JAX's own handler of SIGTERM decides for several.
+        received: the signals that this process has received; read only where it is the only
+            process, as JAX's own handler of SIGTERM decides for several.
     """
     if jax.process_count() == 1:
         return bool(received)

@@ -49,10 +49,14 @@ def handled(
 
 @contextmanager
 def stop_requested() -> Iterator[list[int]]:
-    """Collects the signals that are received; each ends the run after the current step.
+    """Collects the signals that ask this process to stop, in place of their usual effect.
 
-    A Ctrl-C after another signal raises KeyboardInterrupt; the second signal does not in an
-    `uninterrupted` block, after which `raise_deferred` does.
+    A Ctrl-C after another signal also raises KeyboardInterrupt; if it is the second signal and is
+    received in an `uninterrupted` block, the next `raise_deferred` raises it instead.
+
+    Yields:
+        The numbers of the received signals; the list grows in the block. With several processes
+        JAX handles SIGTERM, and the first other signal is passed to it.
     """
     import jax  # a launcher that forwards signals needs no JAX
 

@@ -27,7 +27,11 @@ LINES = 15  # lines of a message that are shown
 
 
 def explained(command: Callable[[], T]) -> T:
-    """Calls `command`; turns errors of experiment files or of storage into UsageErrors."""
+    """Calls `command` and returns its result.
+
+    Raises:
+        UsageError: an error that `explain` explains. All others are raised unchanged.
+    """
     try:
         return command()
     except (UsageError, Disrupted):

@@ -38,7 +38,7 @@ class Images:
 
     Attributes:
         title: heading.
-        images: [N,H,W] or [N,H,W,1|3], float in [0, 1] or uint8.
+        images: [N,H,W] or [N,H,W,1|3], float in [0, 1] or uint8; values outside are clipped.
         captions: none, or one per image.
         right: none, or whether each prediction is correct, one per image.
         columns: number of columns of the grid, at most 20.
@@ -162,7 +162,7 @@ class Figure:
     """A matplotlib figure, shown as SVG.
 
     A figure with raster images (imshow), and one whose SVG exceeds the limits of `svg.clean` (many
-    thousands of points), is shown as PNG instead.
+    thousands of points), is shown as PNG instead. The figure is not closed.
 
     Attributes:
         title: heading.

@@ -27,8 +27,8 @@ class Box(NamedTuple):
     """A box to draw.
 
     Attributes:
-        sides: left, top, right, bottom in pixels of the image.
-        text: written beside it.
+        sides: left, top, right, bottom in pixels of the image; right and bottom are exclusive.
+        text: written at its upper left corner; "": none.
         kind: "right", "wrong", "missed" (an object without a detection) or "plain" (none of these).
     """
 
@@ -47,7 +47,7 @@ class Boxes:
         boxes: the boxes of each image, drawn in this order.
         captions: none, or one per image.
         right: none, or whether all detections of an image are correct, one per image.
-        columns: number of columns of the grid, at most 20, where all images have one size.
+        columns: number of columns of the grid, at most 20; unused where sizes of images differ.
     """
 
     title: str
@@ -58,7 +58,7 @@ class Boxes:
     columns: int = 3
 
     def parts(self, files: PartWriter) -> list[Part]:
-        """Draws the images: one part "pictures" if all have one size, else one part per image.
+        """Draws the images: one part "pictures" if all have one size, else such a part per image.
 
         Raises:
             ValueError: an image of another shape or dtype, or `images` and `boxes` differ in

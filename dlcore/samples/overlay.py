@@ -27,7 +27,7 @@ PALETTE = np.array(
 def overlay(
     image: np.ndarray, labels: np.ndarray, classes: int, strength: float = 0.5
 ) -> np.ndarray:
-    """Colours the pixels of an image by their classes.
+    """Colours the pixels of an image by their classes; from the 21st class on colours repeat.
 
     Args:
         image: uint8 [height, width, 1 or 3].
@@ -49,8 +49,8 @@ def overlay(
 def outlined(image: np.ndarray, instances: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     """Draws the outlines of instances over an image.
 
-    The outline is made of the pixels of an instance that have a neighbour above, below, left or
-    right of another number.
+    The outline is made of the pixels of an instance of which a neighbour (above, below, left or
+    right) has another number.
 
     Args:
         image: uint8 [height, width, 1 or 3].
@@ -78,7 +78,7 @@ class LabelMaps:
         true, predicted: class indices, integers [N, height, width]; a pixel whose `true` is not in
             [0, number of classes) is never wrong.
         classes: names of the classes.
-        captions: one per image, shown below its prediction.
+        captions: exactly one per image, shown below its prediction.
     """
 
     title: str

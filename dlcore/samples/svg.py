@@ -50,7 +50,7 @@ _FONT = re.compile(r"(?:[\w-]+\s+)*?(\d+(?:\.\d+)?(?:px|pt|em|%))\s+(.+)", re.AS
 
 
 class TooLargeError(ValueError):
-    """The drawing exceeds the limits."""
+    """The drawing exceeds the limits of `clean`."""
 
 
 def clean(content: bytes) -> str:
@@ -63,7 +63,8 @@ def clean(content: bytes) -> str:
         An SVG document without references to anything outside itself.
 
     Raises:
-        TooLargeError: more than BYTES, ELEMENTS or DEPTH.
+        TooLargeError: more than BYTES bytes before or after cleaning, more than ELEMENTS elements
+            in the document or repeated by <use>, or elements nested deeper than DEPTH.
         ValueError: not UTF-8, not well-formed, not an SVG, or with entity declarations.
     """
     if len(content) > BYTES:
@@ -178,7 +179,7 @@ def _inherited(root: ET.Element) -> Iterator[tuple[str, str]]:
 
 
 def _limit_repetition(drawing: ET.Element) -> None:
-    """Removes each <use> whose target is missing or itself contains <use>; counts what is repeated.
+    """Removes each <use> whose target is missing or contains <use>; counts what is repeated.
 
     Without nesting, neither cycles nor exponential growth are possible.
     """

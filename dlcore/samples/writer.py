@@ -100,7 +100,8 @@ class PartWriter:
 
         Args:
             signal: [T] or [T, 1|2] (channels), int16, or floats in [-1, 1]; values outside are
-                clipped, and counted in the part unless they exceed the range by at most 0.001.
+                clipped (NaN becomes 0), and counted in the part unless they exceed the range by at
+                most 0.001.
             rate: samples per second, 1 to 192,000.
             caption: shown below the player.
 
@@ -168,11 +169,14 @@ class PartWriter:
         return {"part": "text", "file": path.name, "spans": entries}
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[str | float]]) -> Part:
-        """Describes a table; the report shades a confusion matrix (equal names on both sides).
+        """Describes a table, and writes no file.
+
+        The report shades it as a confusion matrix where the first cells of its rows are the names
+        of `header` without the first.
 
         Args:
             header: names of the columns.
-            rows: cells, as many per row as columns.
+            rows: cells, as many per row as columns; a cell that is not finite becomes text.
 
         Raises:
             ValueError: a row with another number of cells.
@@ -192,7 +196,7 @@ class PartWriter:
         log_x: bool = False,
         log_y: bool = False,
     ) -> Part:
-        """Describes lines and point clouds.
+        """Describes lines and point clouds, and writes no file.
 
         Args:
             x, y: labels of the axes, with their units.
@@ -267,7 +271,8 @@ def to_uint8(images: np.ndarray, title: str = "") -> tuple[np.ndarray, int]:
 
     Returns:
         uint8 [N,H,W] or [N,H,W,3], and the number of values that are not finite or outside
-        [-0.001, 1.001]; values that exceed [0, 1] by less are clipped and not counted.
+        [-0.001, 1.001]. Values outside [0, 1] are clipped, also those that are not counted; NaN
+        becomes 0.
 
     Raises:
         ValueError: another shape, or integers other than uint8.

@@ -122,6 +122,10 @@ class SeedProgram:
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """Yields the batches of the steps from `start` to before `stop`, `stride` steps at a time.
 
+        Args:
+            start: the first step, counted from 0.
+            stop: the step after the last; `stride` divides `stop` - `start`.
+
         Yields:
             {field: array [seeds, stride, batch, ...]}, on the devices, for one call of `step`.
         """
