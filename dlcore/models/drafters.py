@@ -229,8 +229,9 @@ def extend(
         net, params: the network and its parameters.
         tokens: [batch, length].
         cache: keys and values; those of a row's columns before its `column` are read.
-        column: column of the cache of each row's first token [batch].
-        padding: number of padding tokens at the left of each row.
+        column: column of the cache of each row's first token [batch]; column + length is at most
+            the context, which is not checked.
+        padding: number of padding tokens at the left of each row [batch].
 
     Returns:
         Logits [batch, length, vocabulary] of the token after each token, and the cache with these

@@ -17,11 +17,12 @@ from dlcore.models.layers import Dropout, LayerNorm
 
 
 class ConvEmbedder(nn.Module):
-    """Embeds images by 3x3 convolutions and a dense layer over all positions.
+    """Maps images to embeddings of unit length by 3x3 convolutions and a dense layer.
 
-    Layer normalisation and ReLU follow each convolution, and max pooling halves height and width
-    between them. There is no batch normalisation, so that an embedding depends on its own image
-    alone.
+    Images [batch, height, width, c] become embeddings [batch, size]; the dense layer is applied to
+    the features of all positions, flattened to one vector per image. Layer normalisation and ReLU
+    follow each convolution, and max pooling halves height and width between them. There is no batch
+    normalisation, so that an embedding depends on its own image alone.
 
     Attributes:
         widths: channels of the convolutions.
@@ -86,10 +87,12 @@ def moved(
 
 
 class Verifiers(nn.Module):
-    """Applies one `ConvEmbedder` per fold, each with a vector of unit length for each class.
+    """Applies one `ConvEmbedder` per fold, each with a learned vector for each class.
 
-    Every network is applied to every image; the loss (`tasks.verification.loss`) leaves out the
-    images that a network does not train on.
+    Maps images [batch, height, width, c] to embeddings of unit length [batch, folds, size] and
+    their cosines with the vectors of the network's classes [batch, folds, classes]. Every network
+    is applied to every image; the loss (`tasks.verification.loss`) leaves out the images that a
+    network does not train on.
 
     Attributes:
         folds: number of networks, which share no parameters.

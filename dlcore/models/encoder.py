@@ -55,9 +55,11 @@ class Size:
 
 
 class Block(nn.Module):
-    """A Transformer block without biases: x + attention(norm(x)), then x + mlp(norm(x)).
+    """Applies a Transformer block: x + attention(norm(x)), then x + mlp(norm(x)).
 
-    Every token attends to all tokens that are not masked, itself among them.
+    Maps tokens [batch, length, width] to the same shape; each attends to all tokens that are not
+    masked, itself among them. The MLP is 4 width wide, with GELU. Dense layers have no biases;
+    layer normalisations do.
 
     Attributes:
         size: of the encoder.
@@ -106,7 +108,10 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Positions, pre-norm blocks (Xiong et al. 2020) and a last layer normalisation.
+    """Applies pre-norm blocks (Xiong et al. 2020) and a last layer normalisation to tokens.
+
+    Maps embedded tokens [batch, length, width] to the same shape. Learned positions, where `size`
+    requests them, are added before the first block. A mask excludes tokens from attention.
 
     Attributes:
         size: of the encoder.

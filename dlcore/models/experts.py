@@ -32,7 +32,8 @@ class Routed(NamedTuple):
 
     Attributes:
         logits: of the router [batch, length, experts], float32 or wider.
-        kept: whether an expert took the choice [batch, length, top].
+        kept: bool [batch, length, top]: whether the chosen expert took the token (False: dropped
+            for lack of capacity); choices are in descending order of logits.
     """
 
     logits: Float[Array, "batch length experts"]
@@ -40,10 +41,12 @@ class Routed(NamedTuple):
 
 
 class ExpertDense(nn.Module):
-    """One dense layer for each expert, without a bias.
+    """Applies one dense layer without a bias for each expert to the tokens of that expert.
+
+    Maps [experts, slots, inputs] to [experts, slots, features].
 
     Attributes:
-        features: number of outputs of each.
+        features: number of outputs of each expert.
         kernel_init: draws the kernels [experts, inputs, features].
     """
 
@@ -61,13 +64,15 @@ class ExpertDense(nn.Module):
 class Experts(nn.Module):
     """Sends each token to `top` of several MLPs, and sums their outputs by the router's weights.
 
-    The weights are the softmax over the `top` largest logits of a token (`kernels.experts.route`).
+    Maps tokens [batch, length, width] to the same shape. The weights are the softmax over the `top`
+    largest logits of a token (`kernels.experts.route`). The router's decisions are sown as `Routed`
+    into the collection "routing", where the caller makes it mutable.
 
     In training an expert takes at most capacity * top * length / experts tokens of a row (rounded
-    up), and drops the last ones beyond that: shapes are fixed, so that XLA compiles and shards
-    them, and rows do not depend on each other. In inference no token is dropped: a token's output
-    depends on the token alone, with a cache as without one, at the price of computing each expert
-    for each token.
+    up), the first ones; of a later token its output adds 0 to the sum: shapes are fixed, so that
+    XLA compiles and shards them, and rows do not depend on each other. In inference no token is
+    dropped: a token's output depends on the token alone, with a cache as without one, at the price
+    of computing each expert for each token.
 
     Attributes:
         experts, top, capacity: as of `gpt.Size`.

@@ -36,6 +36,9 @@ def pixel_norm(x: Float[Array, "*batch c"]) -> Float[Array, "*batch c"]:
 class Generator(nn.Module):
     """Maps noise, and a class if there are classes, to images in [-1, 1].
 
+    Noise [batch, latent], of any latent size, becomes images [batch, 4 side, 4 side, channels];
+    with classes it is called with labels int [batch], too.
+
     Attributes:
         width: channels of the first level; the next two have half and a quarter.
         side: height and width of the first level in pixels; those of the images are 4 times as
@@ -72,10 +75,12 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Maps images to a score, above 0 for real ones.
+    """Maps images to a score, trained to be above 0 for real ones.
 
-    With classes, the last layer has one column per class and the score is that of the image's
-    label: a projection discriminator, whose unconditional term is part of every column.
+    Images [batch, height, width, c], whose height and width 4 divides, get scores [batch]. With
+    classes it is called with labels int [batch], too: the last layer has one column per class and
+    the score is that of the image's label: a projection discriminator, whose unconditional term is
+    part of every column.
 
     Attributes:
         width: channels of the second level; the first has half.

@@ -48,7 +48,7 @@ class Size:
     """The shape of a GPT.
 
     Attributes:
-        vocabulary: number of tokens.
+        vocabulary: number of different tokens.
         context: length of the longest text, in tokens.
         layers: number of blocks.
         heads: attention heads of a block.
@@ -64,9 +64,9 @@ class Size:
         biases: in every dense layer and layer normalisation, as in GPT-2.
         scan: stack the parameters of all layers in `blocks` and compile one block for all of them,
             so that the time to compile does not grow with the depth.
-        rope: base, scaling and partial form of rotary positions.
+        rope: base, scaling and partial form of rotary positions; ignored without `rotary`.
         window: a token attends to so many tokens at most, the last of which it is itself
-            (sliding window, Beltagy et al. 2020); 0: to all before it.
+            (sliding window, Beltagy et al. 2020); 0: to itself and all before it.
         softcap: bound of attention scores, see `kernels.grouped`; 0: none.
         logit_softcap: bound of the logits, by the same tanh; 0: none.
         shared_keys: whether training, too, computes heads that share keys and values
@@ -75,7 +75,7 @@ class Size:
         experts: MLPs of a block, without biases, of which each token passes through `top`; their
             hidden layers are 1 / top as wide, rounded up to a multiple of 8, so that a token takes
             as many operations as in one MLP. 0: one MLP.
-        top: experts of a token.
+        top: experts of a token; ignored without `experts`, as is `capacity`.
         capacity: in training an expert takes at most capacity * top * length / experts tokens of
             a row; at experts / top none is dropped.
 
@@ -142,7 +142,9 @@ class Size:
 
 
 class Block(nn.Module):
-    """A Transformer block: x + attention(norm(x)), then x + mlp(norm(x)).
+    """Applies a causal Transformer block: x + attention(norm(x)), then x + mlp(norm(x)).
+
+    Maps tokens [batch, length, width] to the same shape, and a cache to one with these tokens.
 
     Attributes:
         size: of the GPT.
@@ -168,9 +170,9 @@ class Block(nn.Module):
                 and experts of unlimited capacity.
             cache: keys and values of earlier tokens, each [batch, kv heads, context, d]; None:
                 none.
-            position: index of the first token [], or of every token [batch, length].
+            position: index of the first token [], or without a cache of every one [batch, length].
             segment: number of the document of each token [batch, length], for packed rows: tokens
-                attend to tokens of the same document only; None: one document.
+                attend to tokens of the same document only. Not with a cache; None: one document.
             padding: number of padding tokens at the left of each row [batch]; None: no padding.
                 `position` is then the column of the first token.
 
@@ -231,6 +233,9 @@ class Block(nn.Module):
 class GPT(nn.Module):
     """Predicts the next token; the embedding is also the output matrix.
 
+    Maps tokens [batch, length] to logits [batch, length, vocabulary] of the token after each; with
+    a cache, to (logits, cache with these tokens).
+
     Attributes:
         size: of the GPT.
 
@@ -258,9 +263,9 @@ class GPT(nn.Module):
             train: whether dropout is applied.
             row: each example's index in the global batch [batch], for the keys of dropout.
             cache: keys and values of earlier tokens, see `empty_cache`; None: none.
-            position: index of the first token [], or of every token [batch, length].
+            position: index of the first token [], or without a cache of every one [batch, length].
             segment: number of the document of each token [batch, length], for packed rows: tokens
-                attend to tokens of the same document only; None: one document.
+                attend to tokens of the same document only. Not with a cache; None: one document.
             padding: number of padding tokens at the left of each row [batch], which no token sees;
                 `position` is then the column of the first token, and tokens count from the first
                 one that is no padding. None: no padding.
@@ -338,6 +343,6 @@ def unstacked(size: Size, params: Tree) -> tuple[Size, Tree]:
 
 
 def empty_cache(size: Size, batch: int, dtype: DTypeLike) -> Cache:
-    """Returns a cache of zeros for `batch` texts of a whole context, see `Cache`."""
+    """Returns a cache of zeros: per layer (keys, values), [batch, kv heads, context, d] each."""
     zeros = jnp.zeros((batch, size.keys, size.context, size.width // size.heads), dtype)
     return ((zeros, zeros),) * size.layers

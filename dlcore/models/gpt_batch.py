@@ -133,7 +133,7 @@ def generate_batch(
     end: int,
     decoding: Decoding = Decoding(),
 ) -> Generated:
-    """Continues prompts until each has ended, in one compiled loop over a cache.
+    """Continues prompts until each has ended or has `length` new tokens, in one compiled loop.
 
     A row depends on its own prompt and key alone: it has the same result in a batch of one row.
 
@@ -222,7 +222,7 @@ def adjusted(
 
     Args:
         logits: of the model [..., vocabulary].
-        seen: True for tokens that occur in the text so far [..., vocabulary].
+        seen: True for tokens that occur in prompt or continuation so far [..., vocabulary].
         i: number of tokens of the continuation so far [].
         end: the end token; below 0: none.
         decoding: its repetition penalty, `min_tokens`, `shorten_from` and `shorten_by` are used.

@@ -130,7 +130,9 @@ def likeliest(
         beams, end, penalty: see `beam.beam_search`.
 
     Returns:
-        Tokens [batch, beams, length] and scores [batch, beams], in descending order of score.
+        Tokens int32 [batch, beams, length] of the continuations, filled up with `end` after their
+        first `end`, and scores [batch, beams], both in descending order of score; the score is
+        -inf where fewer than `beams` hypotheses exist.
 
     Raises:
         ValueError: the prompt is empty, prompt and continuation do not fit into the context, or

@@ -51,7 +51,11 @@ def check_halvings(sides: Sequence[int], stages: int) -> None:
 
 
 class Dropout(nn.Module):
-    """Dropout with one mask per example, the same for any number of devices and microbatches.
+    """Applies dropout with masks that do not depend on the numbers of devices and microbatches.
+
+    Maps x [batch, ...] to the same shape and dtype. It is called with each example's index in the
+    global batch [batch], from which its mask over all its elements is drawn; with None for the
+    index, as in evaluation, x is returned unchanged.
 
     Attributes:
         rate: probability of a 0, see `kernels.random.dropout`.
@@ -104,12 +108,13 @@ def _scale_and_bias(module: nn.Module, n: int) -> tuple[Array, Array]:
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation over the global batch, however the step is parallelised.
+    """Normalises over the global batch, however the step is parallelised (batch normalisation).
 
-    Under jit the batch axis is global already; under shard_map and pmap the statistics are summed
-    over the mesh axis "data" of the traced program. Evaluation uses running averages,
-    m <- momentum m + (1 - momentum) m_batch of mean and biased variance, in the collection
-    "batch_stats". There is no mask: padded positions enter the statistics like others.
+    Maps x [..., n] to the same shape and dtype; mean and variance are of each of the n features,
+    over all other axes. Under jit the batch axis is global already; under shard_map and pmap the
+    statistics are summed over the mesh axis "data" of the traced program. Evaluation uses running
+    averages, m <- momentum m + (1 - momentum) m_batch of mean and biased variance, in the
+    collection "batch_stats". There is no mask: padded positions enter the statistics like others.
 
     Attributes:
         momentum: of the running averages.
@@ -158,7 +163,9 @@ class BatchNorm(nn.Module):
 class StochasticDepth(nn.Module):
     """Stochastic depth: training sets a residual branch to 0 for some examples.
 
-    The outputs of the other examples are divided by 1 - rate.
+    The outputs of the other examples are divided by 1 - rate. It is called with x [batch, ...] and
+    each example's index in the global batch [batch]; with None for the index, as in evaluation, x
+    is returned unchanged.
 
     Attributes:
         rate: probability of a 0, see `kernels.random.drop_row`.
@@ -185,11 +192,11 @@ class StochasticDepth(nn.Module):
 
 
 class Norm(nn.Module):
-    """Layer normalisation or RMS normalisation over the last axis, with a scale.
+    """Applies layer or RMS normalisation over the last axis, with a scale; the shape is kept.
 
     Attributes:
         kind: "layer" or "rms".
-        bias: whether layer normalisation has a bias.
+        bias: whether layer normalisation has a bias; RMS normalisation has none.
 
     Source: Ba et al. 2016; Zhang & Sennrich 2019 for RMS.
     """

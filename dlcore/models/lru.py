@@ -17,12 +17,12 @@ from dlcore.models.layers import Dropout, LayerNorm
 class LRU(nn.Module):
     """Linear recurrent unit: h_t = a h_{t-1} + e^g B x_t, y_t = Re(C h_t) + D x_t, with complex h.
 
-    x and y are [length, batch, n]; a, e^g and D are vectors that multiply elementwise. |a| < 1, for
-    a = exp(-exp(nu) + i exp(theta)). At initialisation a is uniform over the area of the ring
-    least <= |a| <= most, its angle is uniform between turn / 1000 and turn, and for inputs of white
-    noise the states have the variance of the inputs. The parameters are nu ("size"), theta
-    ("angle") and g ("scale"), each [states]: bfloat16 cannot represent small differences of |a|
-    near 1, but it can represent those of nu.
+    x and y are [length, batch, n], and h is 0 before the first step; a, e^g and D are vectors that
+    multiply elementwise. |a| < 1, for a = exp(-exp(nu) + i exp(theta)). At initialisation a is
+    uniform over the area of the ring least <= |a| <= most, its angle is uniform between turn / 1000
+    and turn, and for inputs of white noise the states have the variance of the inputs. The
+    parameters are nu ("size"), theta ("angle") and g ("scale"), each [states]: bfloat16 cannot
+    represent small differences of |a| near 1, but it can represent those of nu.
 
     Attributes:
         states: number of complex states.
@@ -74,7 +74,9 @@ class LRU(nn.Module):
 
 
 class Block(nn.Module):
-    """A residual block: x + glu(gelu(lru(norm(x)))).
+    """Applies a residual block: x + glu(gelu(lru(norm(x)))).
+
+    Maps x [length, batch, n], time first, to the same shape.
 
     Attributes:
         states, least, most, turn: as of `LRU`.
@@ -109,6 +111,8 @@ class Block(nn.Module):
 
 class Classifier(nn.Module):
     """Classifies sequences: a dense layer, LRU blocks, the mean over time and a dense layer.
+
+    Maps sequences [batch, length, n], all of one length, to logits [batch, classes].
 
     Attributes:
         width: features of each block.

@@ -24,8 +24,8 @@ class Size:
         vocabulary: number of words; 0 is padding.
         answers: number of possible answers.
         sentences: number of sentences of the longest story.
-        width: features of a sentence.
-        hops: number of readings of the memory.
+        width: features of a word, a sentence and the state.
+        hops: number of times that the sentences are read.
         dropout: rate of dropout of the state before the answer.
     """
 
@@ -56,6 +56,10 @@ def position_weights(length: int, width: int) -> Float32[np.ndarray, "length wid
 
 class MemoryReader(nn.Module):
     """Answers a question from a story by reading its sentences several times.
+
+    Maps a story [batch, sentences, words], its last sentence first, and a question [batch, words]
+    (integers, 0 at padding) to logits [batch, answers] and the attention of each reading to the
+    sentences [batch, hops, sentences].
 
     Adjacent weights: the output vectors of a reading are the input vectors of the next. Sentences
     are sums of word vectors weighted by position, plus a learned vector for their age.

@@ -16,7 +16,9 @@ Normalisation = Literal["none", "batch", "layer"]
 
 
 class MLP(nn.Module):
-    """Dense layers with normalisation, an activation and dropout between them.
+    """Applies dense layers with normalisation, an activation and dropout between them.
+
+    Maps inputs [batch, ...], flattened to [batch, n], to logits [batch, classes].
 
     Attributes:
         widths: features of each hidden layer.
@@ -60,6 +62,8 @@ class MLP(nn.Module):
 
 class Many(nn.Module):
     """Applies `count` `MLP`s, each to an input of its own; each parameter is [count, ...].
+
+    Maps inputs [count, batch, ...] to logits [count, batch, classes].
 
     Attributes:
         count: number of networks.

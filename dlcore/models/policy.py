@@ -18,8 +18,10 @@ from dlcore.models.layers import Dropout, LayerNorm
 class ConvPolicy(nn.Module):
     """Computes an action, one number, from the last frames by 3x3 convolutions and a dense layer.
 
-    Frames are concatenated along the channels. Layer normalisation and ReLU follow each
-    convolution, and max pooling halves height and width between them.
+    Maps frames [batch, history, height, width, c], and optionally further inputs of the hidden
+    layer [batch, n], to actions [batch]. Frames are concatenated along the channels. Layer
+    normalisation and ReLU follow each convolution, and max pooling halves height and width between
+    them.
 
     Attributes:
         widths: channels of the convolutions.

@@ -31,7 +31,8 @@ class Size:
         width: features of a token, even.
         words: features of a word's vector.
         characters: features of a word from its bytes; 0: none.
-        encoder: "gru" or "lstm", recurrent in both directions (Seo et al. 2017), or "attention".
+        encoder: layers of `Sequence`: "gru" or "lstm", recurrent in both directions (Seo et al.
+            2017), or "attention".
         dropout: rate of dropout before each layer.
     """
 
@@ -46,7 +47,9 @@ class Size:
 class SpanHead(nn.Module):
     """Computes logits of the first and of the last token of an answer, and of "no answer".
 
-    Position 0 is "no answer" (Devlin et al. 2019, 4.3); position i + 1 is token i.
+    Maps features of the tokens for the start [batch, length, n] and for the end [batch, length, m],
+    and a mask [batch, length], to logits of start and end, [batch, length + 1] each. Position 0 is
+    "no answer" (Devlin et al. 2019, 4.3); position i + 1 is token i.
     """
 
     @nn.compact
@@ -75,9 +78,10 @@ class SpanHead(nn.Module):
 class Words(nn.Module):
     """Computes features of words from learned vectors, a convolution over bytes, and flags.
 
-    The convolution reads the bytes of each word, and its maximum over them is taken. The parts are
-    concatenated and mapped to `size.width` features, which are normalised. Flags are binary
-    features that the caller computes.
+    Maps words [batch, length], their bytes plus 1 [batch, length, bytes] or None, and flags [batch,
+    length, flags] to [batch, length, width]. The convolution reads the bytes of each word, and its
+    maximum over them is taken. The parts are concatenated and mapped to `size.width` features,
+    which are normalised. Flags are binary features that the caller computes.
 
     Attributes:
         size: of the reader.
@@ -128,6 +132,8 @@ class Words(nn.Module):
 class Sequence(nn.Module):
     """Encodes a sequence of features in both directions; padding has no effect on the rest.
 
+    Maps features [batch, length, n] and a mask [batch, length] to [batch, length, width].
+
     Attributes:
         size: of the reader; `encoder` chooses a recurrent layer or two blocks of self-attention.
     """
@@ -164,7 +170,10 @@ class Sequence(nn.Module):
 
 
 class SpanReader(nn.Module):
-    """A reader with attention between question and text in both directions (BiDAF).
+    """Finds answers by attention between question and text in both directions (BiDAF).
+
+    Maps words of questions [batch, question_length] and texts [batch, length], their flags and
+    optionally their bytes to the logits of `SpanHead` for the tokens of the text.
 
     Attributes:
         size: of the reader.
@@ -218,7 +227,11 @@ class SpanReader(nn.Module):
 
 
 class Flow(nn.Module):
-    """Attention of a text to a question and back (Seo et al. 2017, eq. 1 to 4)."""
+    """Computes attention of a text to a question and back (Seo et al. 2017, eq. 1 to 4).
+
+    Maps text [batch, length, width] and question [batch, question_length, width], with a mask of
+    each, to features of the text [batch, length, 4 width].
+    """
 
     @nn.compact
     def __call__(
@@ -248,7 +261,11 @@ class Flow(nn.Module):
 
 
 class EncoderReader(nn.Module):
-    """A BERT that reads question and text as one row; fine-tuning loads its module `text`.
+    """Finds answers by a BERT that reads question and text as one row.
+
+    Maps tokens of questions [batch, question_length] and texts [batch, length], and their flags, to
+    the logits of `SpanHead` for the tokens of the text; the question's flags are ignored.
+    Fine-tuning loads pretrained weights into its module `text`, the BERT.
 
     Source: Devlin et al. 2019, 4.2, without segment embeddings: flags beside the encoder's output
     tell the head which words of the text are in the question.

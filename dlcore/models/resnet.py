@@ -20,7 +20,10 @@ Pool = Literal["before", "after"]
 
 
 class Conv(nn.Module):
-    """A 3x3 convolution, batch normalisation (or a bias) and ReLU, with optional max pooling.
+    """Applies a 3x3 convolution, batch normalisation (or a bias) and ReLU; pools where requested.
+
+    Maps x [batch, height, width, c] to [batch, height, width, self.width], or half of height and
+    width with pooling.
 
     Attributes:
         width: output channels.
@@ -57,7 +60,7 @@ class Conv(nn.Module):
 
 
 class Block(nn.Module):
-    """A residual block: x + two convolutions of x.
+    """Applies a residual block: x [batch, height, width, c] + two `Conv`s of x; keeps the shape.
 
     Attributes:
         norm: as of `Conv`.
@@ -82,22 +85,22 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A stem, stages of residual blocks, the mean over the image and a dense layer.
+    """Applies a stem, stages of residual blocks, the mean over the image and a dense layer.
 
-    Every stage, the first one too, begins with a convolution with 2x2 max pooling, which halves
-    height and width.
+    Maps images [batch, height, width, c] of any size to logits [batch, classes]. Every stage, the
+    first one too, begins with a convolution with 2x2 max pooling, which halves height and width.
 
     Attributes:
         widths: channels of each stage.
         blocks: number of residual blocks of each stage.
-        classes: number of classes; 0: the result is the mean over the image, not logits.
+        classes: number of classes; 0: the result is the mean over the image [batch, widths[-1]].
         stem: channels of the stem.
         patch: blocks of patch x patch pixels become one pixel of more channels before the stem; 2
             makes all later layers four times cheaper.
         pool: "before": a stage pools before its first convolution; "after": after it, which costs
             four times as much and keeps more detail.
         norm: as of `Conv`.
-        drop: probability of skipping the last block; it grows linearly over the blocks.
+        drop: probability of skipping the last of n blocks; block i, from 1, has drop * i / n.
 
     Source: He et al. 2016; Page 2018; Huang et al. 2016, eq. 4 for `drop`.
     """

@@ -31,12 +31,15 @@ def state_size(cell: Cell, width: int) -> int:
 class Recurrent(nn.Module):
     """Runs one recurrent layer in one direction over inputs [length, batch, n], time first.
 
-    The recurrent kernel of each gate is initialised to an orthogonal matrix.
+    It is called with the first state [batch, state] or None (zeros), too, and returns the outputs
+    [length, batch, width] and the last state. The recurrent kernel of each gate is initialised to
+    an orthogonal matrix.
 
     Attributes:
         cell: "elman", "lstm" or "gru".
         width: size of h.
-        forget: initial bias of the gate that keeps the state (LSTM: forget; GRU: update).
+        forget: initial bias of the gate that keeps the state (LSTM: forget; GRU: update); the cell
+            "elman" has no gates and ignores `forget` and `memory`.
         memory: 0: `forget` is used. T > 0: the initial bias of that gate is log(u) instead, with
             u ~ U(1, T - 1), and that of the LSTM's input gate -log(u), so that units remember for 1
             to T steps.
@@ -111,7 +114,11 @@ class Recurrent(nn.Module):
 
 
 class RNN(nn.Module):
-    """Layers of a recurrent cell, in one direction or two.
+    """Runs layers of a recurrent cell, in one direction or two.
+
+    Maps inputs [batch, length, n], batch first, to the outputs of the last layer [batch, length,
+    width] and the last states [batch, scans, state]: layer by layer, and in each the forward one
+    before the backward one. First states are given in the same order.
 
     Attributes:
         cell, width, forget, memory, gain: as of `Recurrent`.
@@ -187,9 +194,10 @@ class RNN(nn.Module):
 
 
 class Reader(nn.Module):
-    """An RNN over vectors and a dense layer on its last output, or on all outputs.
+    """Applies an RNN to vectors and a dense layer to its last output, or to all outputs.
 
-    The last output of a bidirectional RNN is that of each direction after it has read all steps.
+    Maps [batch, length, n] to [batch, outputs], or with `every` to [batch, length, outputs]. The
+    last output of a bidirectional RNN is that of each direction after it has read all steps.
 
     Attributes:
         rnn: the RNN.
@@ -241,6 +249,9 @@ class Reader(nn.Module):
 
 class CharRNN(nn.Module):
     """Predicts the next token: one-hot tokens, an RNN and a dense layer.
+
+    Maps tokens [batch, length] to logits [batch, length, vocabulary] of the token after each, and
+    the last states of the RNN [batch, scans, state].
 
     Attributes:
         rnn: the RNN; its rate of dropout applies before the dense layer, too.

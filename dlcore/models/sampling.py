@@ -101,7 +101,10 @@ def penalised(
     Args:
         logits: [..., vocabulary].
         seen: True for tokens that occur in the text so far [..., vocabulary].
-        penalty: above 1 discourages repetition, 1 changes nothing.
+        penalty: above 0; above 1 discourages repetition, 1 changes nothing.
+
+    Returns:
+        Logits, shape of `logits`; those of tokens that are not `seen` are unchanged.
 
     Source: Keskar et al. 2019, sec. 4.1, with the sign rule of the `transformers` library.
     """
@@ -123,7 +126,10 @@ def end_encouraged(
         end: the end token.
         length: number of tokens of the continuation so far [].
         start: length from which on the end is encouraged.
-        factor: above 1 makes texts shorter, 1 changes nothing.
+        factor: above 0; above 1 makes texts shorter, 1 changes nothing.
+
+    Returns:
+        Logits, shape and dtype of `logits`; only that of `end` differs.
 
     Source: `ExponentialDecayLengthPenalty` of the `transformers` library.
     """

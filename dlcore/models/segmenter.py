@@ -20,7 +20,9 @@ from dlcore.models.layers import BatchNorm, Dropout, check_stages
 
 
 class PixelBlock(nn.Module):
-    """x + conv(relu(norm(conv(relu(norm(x)))))) with 3x3 kernels (He et al. 2016b, fig. 4e).
+    """Adds conv(relu(norm(conv(relu(norm(x)))))) to x, with 3x3 kernels (He et al. 2016b, fig. 4e).
+
+    Maps x [batch, height, width, c] to the same shape.
 
     Attributes:
         norm: "batch", or "none", where the convolutions have a bias.
@@ -52,17 +54,19 @@ class PixelBlock(nn.Module):
 
 
 class Segmenter(nn.Module):
-    """A U-Net with one output per class and pixel.
+    """Computes outputs of every pixel by a U-Net, for example one logit per class.
 
-    Height and width may be any numbers: where one is odd it is padded with zeros before it is
-    halved, and the decoder cuts off what was padded.
+    Maps images [batch, height, width, c] to [batch, height, width, outputs]. Each channel's mean
+    over the image is subtracted first. Height and width may be any numbers: they are padded with
+    zeros to multiples of `patch`, and to even numbers before each halving; the decoder cuts off
+    what was padded.
 
     Attributes:
         widths: channels of each level; the first works at 1 / patch of the image's sides, each
             further one at half of the one before.
         blocks: residual blocks of each level in the encoder; the decoder has one where the encoder
             has any.
-        outputs: numbers per pixel, for example one logit per class.
+        outputs: number of outputs per pixel.
         patch: height and width of the blocks of pixels that are one position of the stem.
         norm: "batch" or "none".
         dropout: rate of dropout at the smallest size.

@@ -62,9 +62,11 @@ class Size:
 
 
 class Block(nn.Module):
-    """A decoder block without biases: self-attention, attention to the source and an MLP.
+    """Applies a decoder block without biases: self-attention, attention to the source and an MLP.
 
-    Each part is a residual branch with normalisation first.
+    Each part is a residual branch with normalisation first. Maps target tokens [batch, length,
+    width], given the source's keys and values, to the same shape; with a cache the second axis
+    holds one token of each beam instead, and the updated cache is returned too.
 
     Attributes:
         size: of the encoder-decoder.
@@ -150,8 +152,11 @@ class Block(nn.Module):
 class Seq2Seq(nn.Module):
     """Predicts the next token of a translation (encoder-decoder Transformer).
 
-    Source, target and output share one embedding (Press & Wolf 2017). Several pairs of sentences
-    may be packed into a row: tokens attend to tokens of the same pair only.
+    Maps source tokens [batch, source] and target tokens [batch, length], each with the number of
+    its pair, to logits [batch, length, vocabulary] of the token after each target token; a search
+    calls `read` and `write` instead. Source, target and output share one embedding (Press & Wolf
+    2017). Several pairs of sentences may be packed into a row: tokens attend to tokens of the same
+    pair only.
 
     Attributes:
         size: of the encoder-decoder.
@@ -225,6 +230,9 @@ class Seq2Seq(nn.Module):
                 tokens that it attends to [batch, source, source].
             train: whether dropout is applied.
             row: each example's index in the global batch [batch], for the keys of dropout.
+
+        Returns:
+            For each decoder layer (keys, values), each [batch, heads, source, d].
         """
         s, (batch, length) = self.size, source.shape
         encoder_output = self.encoder(self.embed(source), seen, train=train, row=row).reshape(
@@ -250,8 +258,8 @@ class Seq2Seq(nn.Module):
             tokens: last token of each beam [batch, beams].
             memory: what `read` returned.
             source: False at padding of the source [batch, source].
-            cache: keys and values of the earlier tokens.
-            position: number of earlier tokens.
+            cache: keys and values of the earlier tokens, see `empty_cache`.
+            position: number of earlier tokens, the same for all beams [].
 
         Returns:
             Logits of the next token [batch, beams, vocabulary], and the cache with these tokens.
@@ -286,7 +294,10 @@ class Seq2Seq(nn.Module):
 
 
 def empty_cache(size: Size, batch: int, beams: int, room: int, dtype: DTypeLike) -> Cache:
-    """Returns a cache of zeros for `room` target tokens of every beam, see `Cache`."""
+    """Returns zeros for the (keys, values) of `room` target tokens of every beam, for each layer.
+
+    Each array is [batch, beams, heads, room, d], of the given dtype.
+    """
     zeros = jnp.zeros((batch, beams, size.heads, room, size.width // size.heads), dtype)
     return ((zeros, zeros),) * size.decoder_layers
 
@@ -310,7 +321,7 @@ def begin(
         length: number of tokens of a translation at most.
 
     Returns:
-        The step of the search and its first state.
+        The step and the first state that `beam.beam_search` takes.
     """
     net = Seq2Seq(size)
     memory = infer(net, params, source, source_mask, method="read")

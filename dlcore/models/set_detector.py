@@ -48,9 +48,11 @@ def positions(points: Array, width: int) -> Array:
 
 
 class DecoderBlock(nn.Module):
-    """A decoder block: attention between queries, attention to the image, and an MLP.
+    """Applies a decoder block: attention between queries, attention to the image, and an MLP.
 
-    Each is a residual branch with normalisation first.
+    Each is a residual branch with normalisation first. Maps queries [batch, n, width], their
+    positions, features of the image [batch, m, width] and their positions to queries [batch, n,
+    width].
 
     Attributes:
         width: of the queries.
@@ -95,6 +97,10 @@ class DecoderBlock(nn.Module):
 
 class SetDetector(nn.Module):
     """Detects objects by a fixed number of queries, each of which finds one object or none.
+
+    Maps images [batch, height, width, c] to the outputs of every decoder block, of which the last
+    ones are the detections: [layers, batch, grid ** 2, classes + 4], logits of the classes, then
+    the box (left, top, right, bottom) in pixels.
 
     Attributes:
         widths, blocks, patch, groups: of the `Pyramid`, to whose cells queries attend.

@@ -64,7 +64,8 @@ def generate_speculatively(
         drafter: proposes tokens: `drafters.PromptLookup` or `drafters.SmallGPT`.
 
     Returns:
-        The continuations, and the number of passes of the model for each row.
+        The continuations, and the number of passes of the model for each row, int32 [batch]; the
+        pass over the prompt is not counted.
 
     Raises:
         ValueError: as `generate_batch`, or the drafter does not fit the model.
@@ -199,21 +200,21 @@ def accepted(
     proposed: Integer[Array, " tokens"],
     q: Float[Array, "tokens vocabulary"],
 ) -> tuple[Int32[Array, " next"], Int32[Array, ""]]:
-    """Accepts the first of the proposed tokens, and draws the one after them.
+    """Accepts proposed tokens up to the first rejected one, and draws the token after them.
 
     Token x at i is accepted with probability min(1, p_i(x) / q_i(x)). The first one that is not is
-    replaced by a draw from max(0, p_i - q_i), normalised; after the last one p is drawn from. What
-    is returned has the distribution p, whatever q is.
+    replaced by a draw from max(0, p_i - q_i), normalised; if all are accepted, one more token is
+    drawn from the last row of p. What is returned has the distribution p, whatever q is.
 
     Args:
         key: random key.
-        p: the model's distribution of each proposed token and of the one after them; next is
-            tokens + 1.
-        proposed: tokens, each drawn from its row of `q`.
-        q: the drafter's distributions.
+        p: the model's distribution of each proposed token and of the one after them
+            [tokens + 1, vocabulary].
+        proposed: tokens [tokens], each drawn from its row of `q`.
+        q: the drafter's distributions [tokens, vocabulary].
 
     Returns:
-        Tokens [tokens + 1] and how many of them, at the beginning, are valid: at least 1.
+        Tokens int32 [tokens + 1] and how many of them, at the beginning, are valid: at least 1.
 
     Source: Leviathan et al. 2023, sec. 2.3; Chen et al. 2023, algorithm 2.
     """

@@ -20,7 +20,10 @@ SMALLEST = 16  # pixels; a picture is padded to a multiple of 8
 
 
 class VGG(nn.Module):
-    """The activations of the first layers of VGG-16 (Simonyan & Zisserman 2015, configuration D).
+    """Computes activations of VGG-16's first layers (Simonyan & Zisserman 2015, configuration D).
+
+    Maps RGB images [batch, height, width, 3] in [0, 1], which it standardises, to {layer: [batch,
+    h, w, channels]} after ReLU, for the layers `STYLE`; 8 divides height and width.
 
     Attributes:
         width: channels of the first block; the others have 2, 4 and 8 times as many. VGG-16 has 64.
@@ -53,7 +56,9 @@ class VGG(nn.Module):
 
 
 class Grams(nn.Module):
-    """Gram matrices of a style as parameters, which are loaded and never trained.
+    """Returns the Gram matrices of a style, its parameters, which are loaded and never trained.
+
+    It is called without arguments and returns {layer: [channels, channels]} for the layers `STYLE`.
 
     Attributes:
         width: as of `VGG`.
@@ -72,7 +77,11 @@ class Grams(nn.Module):
 
 
 class InstanceNorm(nn.Module):
-    """Normalises each channel of each picture over its pixels (Ulyanov et al. 2016, eq. 4)."""
+    """Normalises each channel of each picture over its pixels (Ulyanov et al. 2016, eq. 4).
+
+    Maps x [batch, height, width, channels] to the same shape, by a learned scale and bias of each
+    channel after the normalisation.
+    """
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -87,8 +96,10 @@ class InstanceNorm(nn.Module):
 class Painter(nn.Module):
     """Paints photographs in the one style that it is trained for (after Johnson et al. 2016).
 
-    Pixels are moved into channels and back, where the original has strided and transposed
-    convolutions. An untrained network returns the photograph, clipped to [0.02, 0.98].
+    Maps RGB images [batch, height, width, 3] in [0, 1], whose height and width 4 divides, to the
+    same shape and range. Pixels are moved into channels and back, where the original has strided
+    and transposed convolutions. An untrained network returns the photograph, clipped to [0.02,
+    0.98].
 
     Attributes:
         width: channels at a quarter of the size; a third of them at half size.

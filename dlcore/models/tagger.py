@@ -80,6 +80,8 @@ class Size(NamedTuple):
 class Characters(nn.Module):
     """Computes features of each word from its characters: embeddings, convolution, maximum.
 
+    Maps characters [batch, words, characters], 0 at padding, to [batch, words, features].
+
     Attributes:
         characters: number of characters.
         width: of their embeddings.
@@ -112,6 +114,10 @@ class Characters(nn.Module):
 
 class Tagger(nn.Module):
     """Scores the tags of words, and if there are intents, those of whole sentences.
+
+    Maps words [batch, length], their characters [batch, length, characters] and the numbers of
+    valid words [batch] to a `Chain`; with `size.vocabulary` it is called with subwords and the
+    position of each word's first subword, too.
 
     Attributes:
         size: of the network.

@@ -8,7 +8,10 @@ from jax import Array
 
 
 class Temperature(nn.Module):
-    """Divides logits by exp(log_temperature), one number that is 0 at the start."""
+    """Divides logits by exp(log_temperature), a parameter [] that is 0 at the start.
+
+    Maps logits [batch, classes] to the same shape and dtype.
+    """
 
     @nn.compact
     def __call__(self, logits: Array) -> Array:

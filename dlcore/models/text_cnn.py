@@ -17,6 +17,8 @@ from dlcore.models.rnn import RNN
 class TextCNN(nn.Module):
     """Classifies texts by convolutions of several lengths, and their maxima over the text.
 
+    Maps tokens [batch, length] to logits [batch, classes].
+
     Source: Kim 2014, "Convolutional Neural Networks for Sentence Classification" (CNN-rand).
 
     Attributes:
@@ -69,6 +71,8 @@ class TextCNN(nn.Module):
 
 class TextRNN(nn.Module):
     """Classifies texts by a recurrent network, and the maxima of its outputs over the text.
+
+    Maps tokens [batch, length], whose padding comes last, to logits [batch, classes].
 
     Source: Conneau et al. 2017, sec. 3.2.2, for the maximum over a bidirectional LSTM.
 

@@ -38,8 +38,10 @@ def waves(
 
 
 class Block(nn.Module):
-    """A residual block whose features are scaled and shifted by a conditioning vector.
+    """Applies a residual block whose features are scaled and shifted by a conditioning vector.
 
+    Maps x [batch, h, w, c] and vectors [batch, n], from which a dense layer computes scale and
+    shift, to [batch, h, w, c]:
     x + conv(silu((1 + scale) norm(conv(silu(norm(x)))) + shift)) with 3x3 convolutions; the second
     one starts at zero.
     """
@@ -63,6 +65,9 @@ class Block(nn.Module):
 
 class UNet(nn.Module):
     """Predicts the velocity of a flow at an image, given the time and a class.
+
+    Maps images [batch, height, width, c], whose height and width 4 divides, times in [0, 1] [batch]
+    and labels [batch] to velocities, of the shape of the images.
 
     Attributes:
         width: channels at half of the image's size; at a quarter twice as many.

@@ -40,10 +40,12 @@ class Bounds(NamedTuple):
 
 
 class VAE(nn.Module):
-    """A variational autoencoder with a standard normal prior.
+    """Bounds log p(x) by a variational autoencoder with a standard normal prior.
+
+    Maps examples [batch, ...] and standard normal noise [batch, samples, latent] to `Bounds`.
 
     Attributes:
-        encoder: x -> mean and log variance of q(z | x), [batch, 2 latent].
+        encoder: x [batch, ...] -> mean, then log variance of q(z | x), [batch, 2 latent].
         decoder: z [batch, latent] -> parameters of p(x | z) [batch, ...], n numbers per example.
         latent: size of z.
         log_density: (x, parameters) -> log p(x | z) in nats, both flattened to [..., n] -> [...].
@@ -102,7 +104,9 @@ class VAE(nn.Module):
 
 
 class ConvPosterior(nn.Module):
-    """A convolutional encoder of images to mean and log variance of a posterior.
+    """Encodes images to mean and log variance of a posterior by convolutions.
+
+    Maps images [batch, height, width, c] to [batch, 2 latent]: the mean, then the log variance.
 
     Attributes:
         widths: channels of each level; every level halves height and width.
@@ -120,7 +124,9 @@ class ConvPosterior(nn.Module):
 
 
 class ConvLikelihood(nn.Module):
-    """A convolutional decoder from z to images of side 2^n x side 2^n pixels, for n widths.
+    """Decodes z to the parameters of p(x | z) for images by convolutions.
+
+    Maps z [batch, latent] to [batch, side * 2^n, side * 2^n, channels], for n widths.
 
     Attributes:
         widths: channels of each level; every level doubles height and width.
