@@ -19,7 +19,10 @@ CPU_DEVICES = 64  # the largest number of simulated devices
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
-    """How to run an experiment."""
+    """How to run an experiment.
+
+    One field for each option of the command line; the string below a field is its help text.
+    """
 
     offline: bool = False
     """train on data that come with the installation, instead of the published data set"""
@@ -91,8 +94,8 @@ def check(config: Dataclass, flags: RunOptions) -> None:
         flags: the run options.
 
     Raises:
-        UsageError: a number is outside its range, a path does not exist, or two options exclude
-            each other.
+        UsageError: a number is outside its range, the path of `data` does not exist, the path of
+            `data` or `out` starts with "~", or two options exclude each other.
     """
     for name in ("batch", "steps"):
         bounds.check_number(name, getattr(config, name), Range(1))

@@ -14,7 +14,10 @@ __all__ = ["TENSOR", "Size", "ViT"]
 
 
 class ViT(nn.Module):
-    """A vision Transformer: embedded patches, an encoder, the mean over patches and a dense layer.
+    """Classifies images: embedded patches, an encoder, the mean over patches and a dense layer.
+
+    Maps images [batch, height, width, c], whose height and width `patch` divides, to logits [batch,
+    classes].
 
     Attributes:
         size: of the encoder.

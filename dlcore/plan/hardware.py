@@ -13,7 +13,8 @@ class Hardware:
     Attributes:
         kind: which compiler it needs.
         bf16: peak FLOP/s of matrix products in bfloat16.
-        f32: the same as JAX multiplies float32 by default: in bfloat16 on TPU, in TF32 on GPU.
+        f32: peak FLOP/s of matrix products of float32 arrays, which JAX computes by default in
+            bfloat16 on TPU and in TF32 on GPU.
         memory: bytes.
         bandwidth: bytes per second of the memory.
         link: bytes per second that a device sends in a ring of neighbours (TPU: in both

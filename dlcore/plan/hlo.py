@@ -56,9 +56,10 @@ class Program:
 
     @functools.cached_property
     def executed(self) -> list[tuple[str, Instruction, int]]:
-        """Every instruction, with its computation and how often it runs.
+        """All instructions: (name of the computation, instruction, number of runs in the program).
 
-        Instructions inside fusions are included; `fused` names their computations.
+        Instructions inside fusions are included; `fused` names their computations. Each branch
+        of a conditional counts as often as the conditional.
         """
         return list(self._run(self.entry, 1))
 

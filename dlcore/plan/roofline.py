@@ -119,7 +119,7 @@ def estimate(
 
 
 def slowest(collectives: Sequence[Collective], hardware: Hardware) -> str:
-    """Names the collectives that take most time: "all-reduce over data"; "" without any."""
+    """Names the kind and axes of the slowest collectives: "all-reduce over data"; "": none."""
     times: dict[str, float] = {}
     for each in collectives:
         name = f"{each.kind} over {'+'.join(each.axes) or '?'}"

@@ -84,10 +84,10 @@ def search(
     devices: Sequence[jax.Device],
     say: Callable[[str], None],
 ) -> list[Candidate]:
-    """Tries every mesh, with the fewest microbatches that fit, with and without rematerialisation.
+    """Tries `meshes` with the fewest microbatches that fit, with and without rematerialisation.
 
     Args:
-        config: the config.
+        config: the config; only one with a field `remat` is tried with both of its values.
         build: makes the experiment of a config.
         flags: the run options.
         topology: the hardware.

@@ -18,7 +18,11 @@ _GROUPS = (
 
 
 def flatten(value: Json, name: str) -> dict[str, Json]:
-    """Returns nested mappings as one mapping with dotted names that begin with `name`."""
+    """Returns nested mappings as one mapping with dotted names that begin with `name`.
+
+    A `value` that is no mapping, such as a list, is returned as {name: value}. With "" names have
+    no prefix.
+    """
     if not isinstance(value, dict):
         return {name: value}
     fields: dict[str, Json] = {}
@@ -61,7 +65,7 @@ def _plain(value: Json) -> str:
 
 
 def differing(runs: Sequence[Run]) -> Html:
-    """Draws the section on the fields of the cards in which runs differ."""
+    """Draws the section on the fields of the cards in which runs differ; a note if none do."""
     head = [
         el("th", "Field", scope="col"),
         *(el("th", name(run, i), scope="col") for i, run in enumerate(runs)),
@@ -92,7 +96,12 @@ def name(run: Run, position: int) -> Html:
 
 
 def scroll(table: Html, label: str) -> Html:
-    """Draws a table that scrolls where the page is too narrow, and that the keyboard can focus."""
+    """Draws a table that scrolls where the page is too narrow, and that the keyboard can focus.
+
+    Args:
+        table: the <table> element.
+        label: the table's name for screen readers.
+    """
     return el("div", table, class_="scroll", tabindex="0", role="region", aria_label=label)
 
 
@@ -100,11 +109,12 @@ def columns(runs: Sequence[Run]) -> list[tuple[str, str, str | None]]:
     """Lists the columns of a comparison: each (split, metric) in the results of any run, once.
 
     Args:
-        runs: the runs; of each the test split comes first, then validation, then others.
+        runs: the runs.
 
     Returns:
-        (split, metric, better direction) of each column. The direction is "higher" or "lower", and
-        None where it is unknown or runs declare different ones.
+        (split, metric, better direction) of each column, the splits in the order of the first run
+        (test, validation, then others), followed by those that only later runs have. The direction
+        is "higher" or "lower", and None where it is unknown or runs declare different ones.
     """
     made: list[tuple[str, str, str | None]] = []
     for split in dict.fromkeys(
@@ -183,7 +193,7 @@ def parameters(run: Run) -> int | float | None:
 
 
 def results(run: Run) -> Html | None:
-    """Draws one run's results: a row for each metric, a column for each split."""
+    """Draws a run's results: a row for each metric, a column for each split; None: no results."""
     by_split = {
         split: run.mapping("results", split)
         for split in sorted(run.mapping("results"), key=_split_rank)

@@ -22,7 +22,7 @@ def look(curve: Curve, runs: int) -> str:
 
 
 def ticks(low: float, high: float, count: int) -> list[float]:
-    """Returns about `count` round numbers within [low, high], ascending; [low] if it is empty."""
+    """Returns about `count` round numbers within [low, high], ascending; [low] if high <= low."""
     raw = (high - low) / count
     if not math.isfinite(raw) or raw <= 0:
         return [low]
@@ -36,7 +36,7 @@ def ticks(low: float, high: float, count: int) -> list[float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Returns round numbers between two positive ones, evenly spaced on a logarithmic axis."""
+    """Returns round numbers within [low, high], both above 0, as ticks of a logarithmic axis."""
     a, b = math.log10(low), math.log10(high)
     if b - a < 0.7:
         return [tick for tick in ticks(low, high, 5) if tick > 0]
@@ -121,7 +121,11 @@ def step_ticks(first: float, last: float, width: float) -> list[float]:
 
 
 def bounds(chart: Chart) -> tuple[float, float, float, float]:
-    """Returns first and last step of a chart, and its lowest and highest value with a margin."""
+    """Returns first and last step of a chart, and its lowest and highest value with a margin.
+
+    The published value counts where it is near the curves, values that are not finite do not; where
+    none is finite the limits are those of 0 and 1.
+    """
     steps = np.concatenate([curve.steps for curve in chart.curves])
     values = np.concatenate([curve.values for curve in chart.curves])
     values = values[np.isfinite(values)]

@@ -17,7 +17,10 @@ REPEATED = ("fold",)  # fields of a Config that, like the seed, count repetition
 
 
 def result(name: str) -> Card:
-    """Reads the kept card of an experiment with its default config; {} where there is none."""
+    """Reads an experiment's card experiments/results/NAME.json; {} where there is none.
+
+    It is that of the default config.
+    """
     path = catalog.folder() / "results" / f"{name}.json"
     return read_file(path) if path.is_file() else {}
 

@@ -87,7 +87,11 @@ def is_number(value: object) -> TypeGuard[int | float]:
 
 
 def number(value: object) -> str:
-    """Formats a number for a table; None becomes a dash, and other values their text."""
+    """Formats a number for a table; None becomes a dash, and other values their text.
+
+    Integers below 1e15 have all digits; floats have 4 decimals below 1, 3 below 100, 1 below 1000,
+    none above, and an exponent ("1.20e-05") below 1e-3 and from 1e9 on.
+    """
     if value is None:
         return MISSING
     if not is_number(value):
@@ -150,7 +154,10 @@ def size(value: object) -> str:
 
 
 def moment(value: object) -> str:
-    """Formats an ISO 8601 time in UTC; None becomes a dash, and other values their text."""
+    """Formats an ISO 8601 time as "2 Nov 2026, 10:21 UTC"; None becomes a dash, others their text.
+
+    A time without an offset from UTC is read as local time.
+    """
     try:
         when = datetime.fromisoformat(str(value)).astimezone(UTC)
     except (ValueError, OverflowError):

@@ -37,11 +37,11 @@ def write(runs: Sequence[Path], out: str | Path | None = None) -> Path:
 
     Args:
         runs: the folders of the runs.
-        out: a file, or a folder for report.html; by default report.html in the run, or for several
-            runs in the deepest folder that contains all of them.
+        out: a file, or a folder for report.html, see `target`; by default report.html in the run,
+            or for several runs in the deepest folder that contains all of them.
 
     Raises:
-        UsageError: it cannot be written there.
+        UsageError: the report cannot be written there; or as of `target` and `runs.read_all`.
     """
     path = None if out is None else target(out)
     page = render(runs)
@@ -68,7 +68,7 @@ def target(out: str | Path) -> Path:
     """Returns the file that `--out` names; report.html where it names a folder.
 
     Raises:
-        UsageError: it is empty, or a file of a run.
+        UsageError: `out` is empty, or names one of `RECORDS` in a run's folder.
     """
     if not str(out).strip():
         raise UsageError("--out is empty: name a file for the report, such as --out report.html")
@@ -86,7 +86,7 @@ def render(runs: Sequence[Path]) -> str:
     """Returns the report on runs as an HTML document.
 
     Raises:
-        UsageError: as of `read_all`.
+        UsageError: as of `runs.read_all`.
     """
     read = read_all(runs)
     measured = curves.charts(read)

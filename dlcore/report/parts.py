@@ -18,7 +18,13 @@ _MIDDLE_DOT = " \N{MIDDLE DOT} "
 
 
 class Picture(TypedDict, total=False):
-    """An entry of "images" in a part "pictures": file, caption, and whether an answer is right."""
+    """An entry of "images" in a part "pictures".
+
+    Attributes:
+        file: name of a PNG or GIF file in the samples folder.
+        caption: text below the image; may be missing.
+        right: whether the answer is right, shown as a mark; missing where there is no answer.
+    """
 
     file: str
     caption: str

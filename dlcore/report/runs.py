@@ -66,21 +66,23 @@ class Run:
         return value
 
     def mapping(self, *keys: str) -> dict[str, Json]:
-        """Returns the card's mapping at a path of keys; {} where it is missing."""
+        """Returns the card's mapping at a path of keys; {} where it is missing or no mapping."""
         value = self.get(*keys)
         return value if isinstance(value, dict) else {}
 
     def numbers(self, *keys: str) -> dict[str, float]:
-        """Returns the numbers in the card's mapping at a path of keys; {} where it is missing."""
+        """Returns the entries of `mapping(*keys)` whose values are numbers."""
         return {name: value for name, value in self.mapping(*keys).items() if is_number(value)}
 
 
 def read(path: Path) -> Run:
     """Reads one run.
 
+    Damaged samples and lines of metrics.jsonl are left out, and described in `Run.notes`.
+
     Raises:
-        UsageError: the folder is no run, its card cannot be read, or a file is larger than
-            `LARGEST`. Damaged samples and lines of metrics.jsonl are left out, see `Run.notes`.
+        UsageError: the folder is no run, its card cannot be read, or metrics.jsonl or the diagnosis
+            is larger than `LARGEST`.
     """
     if not path.is_dir():
         raise UsageError(
@@ -121,7 +123,7 @@ def read_all(paths: Sequence[Path]) -> list[Run]:
     """Reads runs, each folder once, with a unique label for each.
 
     Raises:
-        UsageError: no run is named, or a folder is no run.
+        UsageError: `paths` is empty, or as of `read`.
     """
     unique = list({path.resolve(): path for path in map(Path, paths)}.values())
     if not unique:
@@ -165,8 +167,8 @@ def metrics(path: Path) -> tuple[dict[tuple[str, str], tuple[np.ndarray, np.ndar
     """Reads a metrics file.
 
     Returns:
-        The series, as of `Run`, steps ascending; of several values of a step the last one. And
-        messages on what is missing or damaged.
+        The series, as of `Run`, steps ascending; of several values of a step the last one in the
+        file. And messages on what is missing or damaged; without the file there are no series.
     """
     if not path.is_file():
         return {}, ["There is no metrics.jsonl, so there are no curves."]

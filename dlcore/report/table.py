@@ -149,7 +149,7 @@ def write(page: Path) -> None:
     """Replaces the table of results in a Markdown page.
 
     Raises:
-        UsageError: the page has no table.
+        UsageError: no line of the page begins with "| experiment |", as the table's head does.
     """
     lines = page.read_text(encoding="utf-8").splitlines()
     marked = [number for number, line in enumerate(lines) if line.startswith("|")]

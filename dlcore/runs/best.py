@@ -31,9 +31,9 @@ class Best:
     Args:
         experiment: names the metric and the evaluators.
         checkpoints: the run's checkpoints.
-        later: holds a best state that is found between two regular saves in memory until the
-            next save. Several seeds in one program use this: a run's state is a copy there, and
-            saves at once would take longer than the steps.
+        later: a best state that is found between two regular saves is held in memory until `write`
+            is called, instead of being saved at once. Several seeds in one program use this: a
+            run's state is a copy there, and saves at once would take longer than the steps.
     """
 
     def __init__(self, experiment: Experiment, checkpoints: Checkpoints, later: bool) -> None:
@@ -69,13 +69,14 @@ class Best:
     def note(self, state: State, step: int, results: Results, regular: bool) -> bool:
         """Keeps the state if it is the best so far; returns whether it is.
 
-        An evaluation that does not measure the `best` metric changes nothing.
+        An equal value is not better, nor is one that is not finite. An evaluation that does not
+        measure the `best` metric changes nothing.
 
         Args:
             state: the evaluated state.
             step: its step.
             results: {split: {metric: value}} of the state.
-            regular: a regular checkpoint of this step follows, and is enough.
+            regular: the caller saves a regular checkpoint of this step, so that none is saved here.
         """
         if not self.best or not self.measured(results):
             return False
@@ -92,7 +93,7 @@ class Best:
         return self.metric.partition("/")[2] in results.get(self.split, {})
 
     def write(self) -> None:
-        """Saves the best state that is held in memory."""
+        """Saves the best state that is held in memory, if there is one."""
         if self.held:
             state, step, results = self.held
             self.held = None

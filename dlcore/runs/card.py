@@ -58,10 +58,10 @@ FORMAT = 2  # of a card; older ones are migrated when they are read (runs/card_m
 
 
 def read(folder: Path) -> Card:
-    """Reads the card of a run.
+    """Reads the card of a run, as `read_file` does.
 
     Raises:
-        UsageError: the folder or its card is missing, or the card is damaged.
+        UsageError: the folder or its card is missing, or the card is damaged or of a newer format.
     """
     path = folder / "card.json"
     if not folder.is_dir():

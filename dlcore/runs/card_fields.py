@@ -56,7 +56,12 @@ class Devices(TypedDict):
 
 
 class Machine(TypedDict):
-    """The entries on what a run was computed on."""
+    """The entries on what a run was computed on.
+
+    Attributes:
+        host, devices: see `Host` and `Devices`.
+        xla_flags: the environment variable XLA_FLAGS; "": not set.
+    """
 
     host: Host
     devices: Devices
@@ -64,14 +69,19 @@ class Machine(TypedDict):
 
 
 class Hash(TypedDict):
-    """The SHA-256 of the parameters at a step, and their L2 norm."""
+    """The SHA-256 of the parameters at a step, and their L2 norm.
+
+    Attributes:
+        sha256: 64 hexadecimal digits.
+        norm: may be missing in a card.
+    """
 
     sha256: str
     norm: NotRequired[float]
 
 
 class EndHashes(TypedDict):
-    """The SHA-256 of the parameters at the first and the last step; None: not there yet."""
+    """The SHA-256 of the parameters before the first and after the last step; None: not yet."""
 
     start: str | None
     end: str | None
@@ -105,7 +115,7 @@ class PublishedResult(TypedDict):
 
 
 class DataEntries(TypedDict):
-    """The entries on data and metrics, which follow from the experiment."""
+    """The entries on data and metrics, which follow from the experiment, see `Card`."""
 
     data: dict[str, Data]
     metrics: dict[str, DeclaredMetric]
@@ -129,7 +139,13 @@ class BestState(TypedDict):
 
 
 class Repeat(TypedDict, total=False):
-    """One of several runs that share a kept card, distinguished by seed and fold."""
+    """One of several runs that share a kept card, distinguished by seed and fold.
+
+    Attributes:
+        seed: the run option.
+        fold: the config's field; missing where the config has none.
+        results, seconds, params_sha256, marks: entries of the run's own `Card`.
+    """
 
     seed: int
     fold: int
@@ -151,9 +167,16 @@ class Card(TypedDict, total=False):
         started: time, ISO 8601, in UTC.
         config: the experiment's config.
         run: the run options.
+        git, host, devices: see `Git`, `Host` and `Devices`.
+        versions: {name: version} of Python and packages.
+        xla_flags: as of `Machine`.
         mesh: {axis of the device mesh: size}.
         data: {split: data}.
         metrics: {name: what the experiment declares of it}.
+        published: the published result; None where the experiment states none.
+        params_sha256: hashes of the parameters at start and end.
+        best: the best state; None without a `best` metric or a finite value of it.
+        peak_memory_bytes: as of `circumstances.peak_memory`; None: not known.
         seconds: "compile", "train", "eval" and "total", summed over all resumes.
         results: metrics of the newest evaluation; at the end those of the best state.
         parameters: {model: number of parameters}.

@@ -16,7 +16,10 @@ NAMED = 12  # a message names at most this many files
 
 
 def same_code(before: str, now: str) -> bool:
-    """Returns whether two Python texts differ in comments, docstrings and layout at most."""
+    """Returns whether two Python texts differ in comments, docstrings and layout at most.
+
+    Where one of them cannot be parsed, whether they are equal.
+    """
     if before == now:
         return True
     try:
@@ -56,7 +59,7 @@ def code_difference(before: str, now: str, name: str) -> list[str]:
         name: of the newer one, for the head of the diff.
 
     Returns:
-        The first 60 lines of a unified diff; empty where both have the same code.
+        The first 60 lines of a unified diff; empty where `same_code` is True.
     """
     if same_code(before, now):
         return []
@@ -92,7 +95,8 @@ def differences(
     Args:
         then: the older card.
         now: the newer card.
-        words: top-level keys of the cards to compare; the entries of a mapping are compared each.
+        words: top-level keys of the cards to compare; the entries of a mapping are compared each,
+            and a missing one counts as None.
     """
     lines = []
     for word in words:
