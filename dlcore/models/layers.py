@@ -80,7 +80,9 @@ class Dropout(nn.Module):
 
 
 class LayerNorm(nn.Module):
-    """Layer normalisation over the last axis, with a scale and a bias (`kernels.norm.layer_norm`).
+    """Applies layer normalisation over the last axis, with a scale and a bias; keeps the shape.
+
+    It computes `kernels.norm.layer_norm`.
 
     Attributes:
         eps: added to the variance.

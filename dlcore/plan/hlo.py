@@ -56,7 +56,7 @@ class Program:
 
     @functools.cached_property
     def executed(self) -> list[tuple[str, Instruction, int]]:
-        """All instructions: (name of the computation, instruction, number of runs in the program).
+        """All instructions: (name of its computation, instruction, executions in one run).
 
         Instructions inside fusions are included; `fused` names their computations. Each branch
         of a conditional counts as often as the conditional.

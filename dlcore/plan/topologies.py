@@ -43,7 +43,9 @@ class Topology:
 
 
 def parse(text: str) -> Topology:
-    """Parses `--topology`, such as tpu:v5e:4x4.
+    """Parses `--topology`: tpu:v5e:4x4, gpu:h100:8x8 (hosts x devices), gpu:h100:8 or cpu:8.
+
+    The memory of a CPU device is that of this machine, divided by the number of devices.
 
     Raises:
         UsageError: there is no such hardware, or not with this shape or so many devices.

@@ -160,7 +160,10 @@ def find(name: str) -> Path:
     """Finds the file of an experiment.
 
     Args:
-        name: an experiment of dlcore's, or the path of a file that ends in .py.
+        name: an experiment of `folder()`, or the path of a file that ends in .py.
+
+    Returns:
+        The file's path: `folder()`/NAME.py, or the given path.
 
     Raises:
         UsageError: there is none; the message offers the nearest name.

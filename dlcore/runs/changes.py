@@ -128,7 +128,7 @@ def commit(then: Card, now: Card) -> list[str]:
 
 
 def code_since(commit: str | None, folder: Path) -> list[str]:
-    """Compares the Python files that this process has imported with their code at a commit.
+    """Compares the Python files that this process has loaded, as they are on disk, with a commit.
 
     Args:
         commit: hash of the commit; None: nothing is compared.
@@ -136,7 +136,7 @@ def code_since(commit: str | None, folder: Path) -> list[str]:
 
     Returns:
         At most one line: the first `NAMED` files whose code differs (see `same_code`), or that the
-        commit cannot be found. Empty where no code differs, `folder` is in no repository, or git is
+        commit cannot be read. Empty where no code differs, `folder` is in no repository, or git is
         missing.
     """
     top = git_output(folder, "rev-parse", "--show-toplevel")
