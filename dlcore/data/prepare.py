@@ -77,6 +77,8 @@ def prepare(
 
     Args:
         name: "name[/config][:version]" of a builder of `dlcore.data.builders`, or else of TFDS.
+            Without a config the builder's default is prepared; for a builder of dlcore, which
+            makes one version, a version is ignored.
         data_dir: root folder of prepared sets, see `prepared.data_folder`.
         download_dir: folder of downloads; None: downloads/ in the root folder.
         manual_dir: folder with files that were fetched by hand; None: manual/ in the folder of
@@ -151,7 +153,7 @@ def _quiet() -> Iterator[None]:
 
 
 def own_sets() -> list[str]:
-    """Returns the names of the sets that `dlcore.data.builders` prepares."""
+    """Returns the sorted names of the sets that `dlcore.data.builders` prepares."""
     return sorted(
         path.stem
         for path in Path(builders.__file__).parent.glob("*.py")
@@ -297,10 +299,14 @@ def _package(error: Exception) -> str:
 
 
 def main(words: Sequence[str]) -> int:
-    """Runs `dlcore prepare` and returns its exit code.
+    """Runs `dlcore prepare`, prints the folder of the set, and returns its exit code, 0.
 
     Args:
-        words: the arguments after `dlcore prepare`.
+        words: the arguments after `dlcore prepare`; "text" first: those of
+            `dlcore.data.own.prepare_text`.
+
+    Raises:
+        UsageError: as `prepare`.
     """
     if words[:1] == ["text"]:
         return prepare_text.main(words[1:])

@@ -34,12 +34,14 @@ Longer = Literal["error", "truncate"]
 class Ragged:
     """Examples with features of varying length or shape.
 
+    A batch has each of these features padded to its limit, with sizes and a mask (`gather`).
+
     Attributes:
         arrays: features of one shape, {field: [examples, ...]}.
         values: features of varying shape, {field: [values of all examples, ...]}; the varying axes
             come first and are flattened into one.
-        sizes: {field: int [examples, varying axes]}.
-        limits: {field: size of the varying axes in a batch}.
+        sizes: sizes of the varying axes, {field: int [examples, varying axes]}.
+        limits: {field: size of each varying axis in a batch}.
         info: which data these are.
     """
 
@@ -54,19 +56,24 @@ class Ragged:
 
     @functools.cached_property
     def offsets(self) -> dict[str, np.ndarray]:
-        """Computes where the values of each example start, {field: int64 [examples + 1]}."""
+        """Computes where each example starts in `values`, {field: int64 [examples + 1]}.
+
+        The last offset is the number of all values.
+        """
         return {
             name: np.concatenate([[0], np.cumsum(np.prod(sizes, axis=1, dtype=np.int64))])
             for name, sizes in self.sizes.items()
         }
 
     def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
-        """Returns examples with padded features, their sizes and masks, see this module.
-
-        Values above a limit are left out.
+        """Returns examples with padded features, their sizes and masks.
 
         Args:
             index: which examples, int [rows].
+
+        Returns:
+            {field: [rows, ...]} of `arrays`, and of each feature of varying shape the fields of
+            `named`; of values above a limit the first ones are kept.
         """
         batch = {name: array[index] for name, array in self.arrays.items()}
         for name, limit in self.limits.items():

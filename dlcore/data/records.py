@@ -48,7 +48,7 @@ def open_records(prepared: Prepared, split: str) -> tuple[Records, Mapping[str, 
         split: a name without a slice, such as "train".
 
     Returns:
-        The records, and the features of each by name.
+        The records, and {feature: its description}.
 
     Raises:
         UsageError: the records cannot be read, or their number is not the one in the description.
@@ -84,6 +84,9 @@ def decode(prepared: Prepared, split: str, records: Records, indices: range) -> 
         prepared, split: name the set and the split in messages.
         records: from `open_records`.
         indices: which of them.
+
+    Returns:
+        The decoded records, in the order of `indices`.
 
     Raises:
         UsageError: a record cannot be decoded; the message names its index.

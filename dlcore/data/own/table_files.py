@@ -70,12 +70,12 @@ def table(
             or too few cells, which is left out, and for faulty quotes, which end the iteration.
 
     Returns:
-        The names of the columns; and (line number from 1, {column: cell}) of each row that is not
-        empty.
+        The names of the columns; and an iterator over (number of its first line in the file, where
+        the header is line 1; {column: cell}) of each row that is not empty.
 
     Raises:
-        UsageError: the file cannot be read or is not UTF-8, there is no header, it has faulty
-            quotes, or two columns have the same name.
+        UsageError: the file cannot be read or is not UTF-8, its first line is empty, the header has
+            faulty quotes, or two columns have the same name.
     """
     found = records(files.text(path), str(path), "\t" if path.suffix.lower() == ".tsv" else "")
     _, names = next(found, (1, []))
@@ -89,16 +89,18 @@ def table(
 def records(text: str, name: str, delimiter: str = "") -> Iterator[tuple[int, list[str]]]:
     """Yields (number of its first line, cells) of each row of a text, the header included.
 
-    Line ends inside quotes are kept.
+    Lines are numbered from 1. An empty line is a row without cells; line ends inside quotes are
+    kept.
 
     Args:
         text: CSV or TSV.
         name: its name in messages, such as its path.
-        delimiter: between cells; a tab: no quotes; "": the semicolon if the first line has one and
-            no comma, else the comma.
+        delimiter: between cells; if it is a tab, quotes are ordinary characters; "": the semicolon
+            if the first line has one and no comma, else the comma.
 
     Raises:
-        UsageError: an unclosed quote, or a cell of more than 131,072 characters.
+        UsageError: when a row is reached with an unclosed quote, with text after a closing quote,
+            or with a cell of more than 131,072 characters.
     """
     first = text.partition("\n")[0]
     separator = delimiter or (";" if ";" in first and "," not in first else ",")
@@ -122,7 +124,11 @@ def records(text: str, name: str, delimiter: str = "") -> Iterator[tuple[int, li
 
 
 def separator_advice(tabs: bool) -> str:
-    """Returns what to do where a cell contains the separator, a tab or another character."""
+    """Returns advice for messages: how to write a cell that contains the separator.
+
+    Args:
+        tabs: whether cells are separated by tabs, and so cannot be quoted.
+    """
     return "remove tabs from its cells" if tabs else "quote a cell with the separator"
 
 
@@ -147,17 +153,17 @@ def _named(
 
 
 def objects(path: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yields (line number, object) of each line of JSON that is not blank.
+    """Yields (line number from 1, {key: text}) of each line of JSON that is not blank.
 
     Numbers and booleans are converted to text; keys whose value is null, a list or an object are
     left out.
 
     Args:
         path: a .jsonl file.
-        problems: faults of single lines are appended to it; these lines are left out.
+        problems: a message is appended for each line that is no JSON object; it is left out.
 
     Raises:
-        UsageError: as `files.text`.
+        UsageError: the file cannot be read or is not UTF-8.
     """
     for number, line in enumerate(files.lines(path), 1):
         if not line.strip():
@@ -183,17 +189,19 @@ def objects(path: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, st
 def of_tables(path: Path, columns: Sequence[str]) -> Found:
     """Reads the rows of one or several tables by split, as examples.
 
-    Splits are given by file names (`files.grouped`) or by a column `split`.
+    Splits are given by the names of files or folders (`files.grouped`) or by a column `split`, not
+    by both. Without either all rows are train's, as are rows whose cell in that column is empty.
 
     Args:
         path: a .csv, .tsv or .jsonl file, or a folder of them.
-        columns: whose cells are the `values` of an example.
+        columns: names of the columns (or keys) whose cells are the `values` of an example.
 
     Returns:
-        The examples; faults of files and rows, such as a missing column, are in its `problems`.
+        The examples of the rows without faults; faults of files and rows, such as a missing column
+        or an empty cell, are in its `problems`.
 
     Raises:
-        UsageError: as `files.grouped`.
+        UsageError: as `files.grouped`, such as a path that does not exist.
     """
     found = Found(path)
     files_by_split, given = files.grouped(path, TABLES)

@@ -23,8 +23,11 @@ def summary(path: Path, target: str = "") -> Summary:
         path: see `dlcore.data.own.cells.read`.
         target: the column to predict; "": unknown, and no splits are cut.
 
+    Returns:
+        The summary; what makes the target or the splits unusable is among its `problems`.
+
     Raises:
-        UsageError: the rows cannot be read as a table.
+        UsageError: as `dlcore.data.own.cells.read`, such as a row with too few cells.
     """
     found = cells.read(path)
     lines = [f"rows: {len(found.rows):,}, columns: {len(found.columns)}"]

@@ -30,11 +30,11 @@ _MOST_CLASSES = 10  # so many different whole numbers are classes, if nothing el
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Rows(Arrays):
-    """Inputs and targets of rows, and the rows as text.
+    """Inputs and targets of rows (the fields that `splits_of` lists), and the rows as text.
 
     Attributes:
-        columns: the names of the columns.
-        cells: the cells of each row.
+        columns: the names of all columns, the target's among them.
+        cells: the cells of each row, one per column.
         target: the target of each row, float64 [N]: a number in its own unit, or the index of its
             class.
     """
@@ -47,14 +47,17 @@ class Rows(Arrays):
 def load(path: Path, target: str, task: Task = "auto") -> Splits:
     """Loads a CSV, TSV or Parquet file, or a folder of such files, as splits.
 
-    Warns of each column that is ignored or has missing values.
+    Emits a UserWarning for each column that is ignored or has missing values.
 
     Args:
         path: see `dlcore.data.own.cells.read`.
         target, task: see `splits_of`.
 
+    Returns:
+        Splits as of `splits_of`.
+
     Raises:
-        UsageError: a fault in the files, with file and line.
+        UsageError: as `dlcore.data.own.cells.read` or `splits_of`.
     """
     splits = splits_of(read(path), target, task, path.name, VERSION)
     for column in splits.facts.columns:
@@ -75,13 +78,16 @@ def splits_of(table: Cells, target: str, task: Task, name: str, version: str) ->
         target: the column to predict.
         task: whether it holds classes or numbers. auto: classes if a cell is no number, or if its
             cells are at most ten different whole numbers.
-        name, version: of the sources.
+        name, version: of the data, for the `info` of the splits.
 
     Returns:
         Splits of `Rows` with `x` float32 [inputs] (see `dlcore.data.own.columns`), and `label`
-        int32 or `target` float32, standardised by the training split. Facts: `columns`; `inputs`,
-        their names; `target`; `task`, "classes" or "number"; `classes`, by name, and
-        `class_counts` of the training split; `mean` and `deviation` of numbers.
+        int32, an index in `classes`, or `target` float32, standardised by the training split.
+        Facts: `columns`, descriptions of all columns but the target and `split`; `inputs`, the
+        names of the values of `x`; `target`, the column; `task`, "classes" or "number"; `classes`,
+        the names in ascending order (as numbers if all are; 1, 1.0 and 01 are one class), [] for
+        numbers, and `class_counts` of the training split; `mean` and `deviation` of numbers in the
+        training split.
 
     Raises:
         UsageError: no such column; an empty target; one class, or one number only; a class that
@@ -112,7 +118,11 @@ def splits_of(table: Cells, target: str, task: Task, name: str, version: str) ->
 
 
 def described(facts: Facts) -> list[tuple[str, str]]:
-    """Returns (column, description) of every column and of the target, as text for a person."""
+    """Returns (column, description) of every column and, last, of the target, as text for a person.
+
+    Args:
+        facts: of the splits that `splits_of` returns.
+    """
     rows = [(column["name"], columns.described(column)) for column in facts.columns]
     if facts.task == "classes":
         counts = zip(facts.classes, facts.class_counts, strict=True)

@@ -32,9 +32,9 @@ class Tagged:
 
     Attributes:
         words: of the sentence.
-        tags: one of each word, BIO where they mark spans.
+        tags: one per word; in the BIO scheme where they mark spans.
         text: the sentence as it was written.
-        offsets: (start, end) of each word in the text, in characters.
+        offsets: (start, end) of each word in characters; the word is text[start:end].
         label: class of the whole sentence; "": none.
     """
 
@@ -66,7 +66,7 @@ def of_words(words: Sequence[str], tags: Sequence[str], label: str = "") -> Tagg
 
     Args:
         words: of the sentence.
-        tags: one of each word, stored as they are.
+        tags: one per word, stored as they are.
         label: class of the sentence; "": none.
     """
     offsets, position = [], 0
@@ -112,6 +112,9 @@ def has_spans(file: Path) -> bool:
     """Returns whether a file's first line, blank ones skipped, is JSON of a text with spans.
 
     Such JSON has the key "text", and "spans" or "entities".
+
+    Raises:
+        UsageError: the file cannot be read or is not UTF-8.
     """
     first = next((line for line in files.lines(file) if line.strip()), "")
     try:
@@ -129,7 +132,7 @@ class Own:
 
     Attributes:
         splits: {split: sentences}.
-        by_hash: the splits that were cut from train by the hash of the words.
+        by_hash: names of the splits that were cut from train by the hash of the words.
     """
 
     splits: dict[str, list[Tagged]]
@@ -140,17 +143,22 @@ def load(path: Path, spans: bool = True) -> Own:
     """Loads tagged sentences.
 
     Args:
-        path: a file or a folder of files; splits are files or folders of their names, and missing
-            ones are cut from train by hash. CoNLL columns: a word per line first, its tag last, an
-            empty line between sentences, columns apart by tabs or else by blanks, lines that begin
-            with -DOCSTART- skipped. JSON lines: {"text", "spans": [{"start", "end", "label"}]}
-            (also with the key "entities"), offsets in characters, and "label" of the whole text if
-            it has one.
-        spans: whether tags mark spans, of any scheme that `tag_schemes.spans_of` reads; they are
+        path: a file or a folder of files with one of `SUFFIXES`; splits are files or folders named
+            train, validation and test (`files.grouped`). Of the last two those that are missing are
+            cut from train, a tenth each, by the hash of the words. .jsonl files have an object in
+            each line: "text", "spans" or "entities", a list of {"start", "end", "label"} with
+            offsets in characters, end exclusive, and "label" of the whole text if it has one. All
+            other files have CoNLL columns: in each line a word first and its tag last, separated by
+            tabs if the line has one, else by blanks; an empty line, or one that begins with
+            -DOCSTART-, ends a sentence.
+        spans: whether tags mark spans, in any scheme that `tag_schemes.spans_of` reads; they are
             converted to BIO. Otherwise tags are kept as they are, and JSON lines are refused.
 
+    Returns:
+        The sentences of all three splits.
+
     Raises:
-        UsageError: a fault, with file and line, such as another number of columns.
+        UsageError: the first of the faults, with file and line, such as another number of columns.
     """
     found, problems = find(path, spans)
     if problems:
@@ -168,7 +176,8 @@ def find(path: Path, spans: bool = True) -> tuple[Own, list[str]]:
         path, spans: as of `load`.
 
     Returns:
-        The tagged sentences, and a message for each fault.
+        The sentences without faults, and a message for each fault; no message: these are the
+        sentences of `load`.
 
     Raises:
         UsageError: as `files.grouped`, such as a path that does not exist or has no such files.

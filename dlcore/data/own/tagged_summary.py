@@ -19,10 +19,14 @@ from dlcore.samples import Table
 def summary(path: Path) -> Summary:
     """Reads all tagged sentences of a path, and summarises them.
 
-    Tags are read as spans if one of them is O or begins with B- or I-.
+    Tags are read as spans if one of them is O or begins with B- or I-, or if there are JSON lines
+    alone.
 
     Args:
         path: see `dlcore.data.own.tagged.load`.
+
+    Returns:
+        The summary; faults of files and sentences are its `problems`.
 
     Raises:
         UsageError: there are no such files, or no sentences in them.

@@ -18,6 +18,10 @@ def find(path: Path) -> Found:
         path: a .csv, .tsv or .jsonl file with the columns (or keys) `text` and `label`, or a folder
             of them. Splits are files train.csv, validation.csv and test.csv (or of the other
             suffixes), or a column `split`.
+
+    Returns:
+        The texts in the splits that the path gives; all faults, also of the path, are its
+        `problems`, and none is raised.
     """
     try:
         return table_files.of_tables(path, COLUMNS)

@@ -37,8 +37,11 @@ def summary(path: Path) -> Summary:
     Args:
         path: see `dlcore.data.own.videos.find`.
 
+    Returns:
+        The summary; each video that cannot be decoded is left out, and among its `problems`.
+
     Raises:
-        UsageError: there are no videos.
+        UsageError: the path is no folder, or has no videos.
     """
     found = videos.find(path)
     if not any(found.splits.values()):

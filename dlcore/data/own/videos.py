@@ -26,7 +26,7 @@ _FORMAT = 1  # counts up when the same files become other arrays than before
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Clips:
-    """Windows of consecutive frames.
+    """Windows of consecutive frames; a window is an example.
 
     Attributes:
         frames: uint8 [n, height, width, channels] of all videos, concatenated.
@@ -44,7 +44,11 @@ class Clips:
         return self.info.examples
 
     def gather(self, index: np.ndarray) -> Batch:
-        """Returns `video`, uint8 [rows, length, height, width, channels]."""
+        """Returns the windows of indices, int [rows].
+
+        Returns:
+            {"video": uint8 [rows, length, height, width, channels]}.
+        """
         at = self.starts[np.asarray(index)][:, None] + np.arange(self.length)
         return {"video": self.frames[at]}
 
@@ -56,6 +60,10 @@ def find(path: Path) -> Found:
         path: a folder of animated images and of folders, each of which holds the frames of one
             video in the order of their names (frame2 before frame10); or folders train, validation
             and test with these in them.
+
+    Returns:
+        The videos; all faults, such as a path that is no folder, are its `problems`, and none is
+        raised. No file is decoded.
     """
     found = Found(path)
     if not path.is_dir():
@@ -86,6 +94,9 @@ def listed(folder: Path) -> list[Path]:
     Args:
         folder: see `find`. If it holds images, and neither subfolders nor animations, they are the
             frames of one video.
+
+    Returns:
+        Files and folders that `frames` decodes, sorted by name.
 
     Raises:
         UsageError: it holds no video, or also something else, such as an image beside videos.
@@ -150,8 +161,12 @@ def frames(file: Path) -> list[Image.Image]:
     Args:
         file: an animated image, or a folder of frames.
 
+    Returns:
+        Its frames in order; those of an animated image in RGB, those of a folder in the mode of
+        their files.
+
     Raises:
-        UsageError: see `read`.
+        UsageError: a file cannot be read, or frames of one folder have different sizes.
     """
     if file.is_dir():
         decoded = [(each, images.upright(each)) for each in _frames(file)]
@@ -178,8 +193,9 @@ def load(path: Path, size: Sequence[int], length: int) -> Splits:
         path: see `find`. Missing splits are cut from train by the hash of the videos' contents: all
             windows of a video are in one split.
         size: [height, width] of the frames.
-        length: frames of a window. In training one starts at every frame. In other splits windows
-            do not overlap, and the last frames of a video that do not fill one are left out.
+        length: frames of a window. In training one starts at every frame that has `length` - 1
+            frames after it. In other splits windows do not overlap, and the last frames of a video
+            that do not fill one are left out.
 
     Returns:
         Splits of `video`, uint8 [length, height, width, c]; c is 1 if all videos are grey, else 3.
@@ -281,7 +297,11 @@ def _files(paths: Sequence[Path]) -> list[Path]:
 
 
 def digests(examples: Sequence[Example]) -> list[str]:
-    """Returns a SHA-256 of each video: of the bytes of its files, in the order of its frames."""
+    """Returns the hexadecimal SHA-256 of each video's files, in the order of its frames.
+
+    Args:
+        examples: as of `find`.
+    """
     return [_digest(Path(example.values[0])) for example in examples]
 
 

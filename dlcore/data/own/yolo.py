@@ -17,16 +17,18 @@ def find(path: Path) -> Annotated:
 
     Args:
         path: a .yaml file or the folder of one, with `names` (a list, or {index: name}), and with
-            `train`, `val` and `test`: folders of images, relative to the file or to its `path`. The
-            boxes of images/a/b.jpg are in labels/a/b.txt, "class x y width height" in each line:
-            the centre and the size as fractions of the image. An image without that file has no
-            objects.
+            `train`, `val` and `test`: a folder of images each, or a list of folders, relative to
+            the file or to its `path`. The boxes of images/a/b.jpg are in labels/a/b.txt (beside the
+            image where no folder is called images), "class x y width height" in each line: the
+            index of the class, the centre, and the size, as fractions of the image. An image
+            without that file has no objects.
 
     Returns:
         The images by split; faults of folders and boxes are in its `problems`.
 
     Raises:
-        UsageError: no such file, not YAML, no `names` of classes, or no `train`.
+        UsageError: no such file, not YAML, no `names` of classes, no `train`, or a file of boxes
+            that cannot be read or is not UTF-8.
     """
     file = description(path)
     if file is None:
@@ -49,9 +51,12 @@ def find(path: Path) -> Annotated:
 
 
 def description(path: Path) -> Path | None:
-    """Returns the .yaml or .yml file of a path; None: there is none.
+    """Returns a .yaml or .yml file, or the one in a folder; None: there is none.
 
-    Of several in a folder it is the one whose name without suffix is data, else the first by name.
+    Of several in a folder it is data.yaml or data.yml, else the first by name.
+
+    Args:
+        path: a file or a folder, which need not exist.
     """
     if path.is_file():
         return path if path.suffix.lower() in (".yaml", ".yml") else None

@@ -55,10 +55,11 @@ def parsed(task: int, text: str) -> list[Story]:
 
     Args:
         task: of the story.
-        text: lines "number sentence", and "number question<TAB>answer<TAB>numbers of sentences".
+        text: of one story, lines "number sentence", and "number question<TAB>answer<TAB>numbers of
+            sentences".
 
     Returns:
-        Each question with the sentences before it.
+        Each question with all sentences before it.
 
     Raises:
         UsageError: a line of another form, with its number.
@@ -84,7 +85,8 @@ class Stories(Arrays):
     """Rows of stories, as words.
 
     Fields: `story` int32 [sentences, words], the last sentence first; `question` int32 [words];
-    `label` int32, index of the answer; and `task` int32. 0 is padding.
+    `label` int32, index in `Encoder.answers`; and `task` int32, its number. In the first two 0 is
+    padding and 1 an unknown word.
 
     Attributes:
         stories: as they are written.
@@ -95,10 +97,10 @@ class Stories(Arrays):
 
 @dataclasses.dataclass(frozen=True)
 class Encoder:
-    """Encodes stories as words.
+    """Encodes stories as arrays of word indices (`encode`).
 
     Attributes:
-        vocabulary: words; their indices follow those of padding and unknown words.
+        vocabulary: words, with the indices from 2; 0 is padding, 1 an unknown word.
         answers: possible answers, in the order of their labels.
         sentences: most sentences of a row; of longer stories the last ones are kept.
         length: most words of a sentence.
@@ -112,7 +114,8 @@ class Encoder:
     def encode(self, stories: Sequence[Story]) -> dict[str, np.ndarray]:
         """Encodes stories as the fields of `Stories`, without `label`, each [stories, ...].
 
-        Words beyond `length` and sentences before the last `sentences` are left out.
+        Words beyond `length` and sentences before the last `sentences` are left out, and shorter
+        stories are padded to these sizes.
         """
         number = {word: i for i, word in enumerate(self.vocabulary, 2)}
         lines: dict[str, list[int]] = {}
@@ -147,17 +150,17 @@ def load(
             for which `examples` and `held_out` are not used.
         examples: questions to train on for each task, 1,000 or 10,000. Of task 3, whose 10,000 are
             missing, "10k" takes the small set, for training and test.
-        tasks: numbers of the tasks; (): all 20.
+        tasks: numbers of the tasks; (): all that the source has. A path allows () only.
         sentences: most sentences of a story; of longer ones the last are kept.
-        held_out: fraction of bAbI's training stories for validation.
+        held_out: fraction of bAbI's training stories that are cut, by hash, for validation.
 
     Returns:
         Splits; `facts` has `vocabulary` (the words of all splits), `answers`, `sentences`, `length`
         (words of the longest sentence) and `tasks`.
 
     Raises:
-        UsageError: faults in user files, tasks beside them, an unknown task, or a set that is not
-            prepared.
+        UsageError: faults in user files, `tasks` with a path, a task that the source lacks, or a
+            set that is not prepared.
     """
     if wrong := [task for task in tasks if task not in TASKS]:
         raise UsageError(f"--tasks {wrong[0]}: the tasks have the numbers 1 to {len(TASKS)}")

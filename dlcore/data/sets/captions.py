@@ -182,7 +182,8 @@ def scenes(size: int, count: int = 5000, seed: int = 0) -> dict[str, CaptionedIm
         seed: of the draws.
 
     Returns:
-        {split: `image` uint8 [n, size, size, 3] with captions}.
+        {split: `image` uint8 [n, size, size, 3] with captions}, for validation and test about a
+        tenth of the captions each. The result is cached: do not change it.
     """
     random = np.random.RandomState(seed)
     images, captions = [], []

@@ -46,11 +46,12 @@ def load(
 
     Args:
         name: of a prepared set with `image` and `objects` (`bbox` and `label`), such as bccd; or
-            digit_scenes, which `dlcore.data.sets.scenes` draws for "published" too.
+            digit_scenes, which `dlcore.data.sets.scenes` draws for "published" too. A path and
+            "offline" do not use it.
         source: "published"; "offline", scenes of digits; or a path to a user's files
             (`dlcore.data.own.coco`, `dlcore.data.own.yolo`).
         canvas: width and height in pixels.
-        max_boxes: boxes to which an example is padded; scenes raise it to `scene_objects`.
+        max_boxes: boxes to which an example is padded; of scenes at least `scene_objects`.
         scene_objects: of scenes: largest number of digits.
 
     Returns:
@@ -87,10 +88,13 @@ class Quadrupled(Partnered):
     """
 
     def with_paired_examples(self, index: np.ndarray, paired: np.ndarray) -> Batch:
-        """Returns examples with three others each, see this class.
+        """Returns examples with three others each.
 
         Args:
             index, paired: the examples, and the first of the others, int [rows].
+
+        Returns:
+            {field: [rows, ...]}, and `partner_<field>` [rows, 3, ...] of each field.
         """
         examples, others = len(self.source), [np.asarray(paired, np.int64)]
         for prime in _PRIMES:

@@ -87,6 +87,9 @@ def with_calibration(splits: Splits) -> Splits:
 
     Args:
         splits: of `image` and `label` in memory, validation among them.
+
+    Returns:
+        New splits; the fact `class_counts` counts the labels of train before that.
     """
     train, validation = splits.train, splits.validation
     counts = np.bincount(train.arrays["label"], minlength=2)

@@ -144,11 +144,12 @@ def load(
         length: tokens of a row.
         vocabulary: number of byte pairs, learned from the training dialogues (offline at most 300).
         longest, count: see `answers`.
-        pretrained: the tokenizer of a pretrained model, used instead of one that is learned.
+        pretrained: the tokenizer of a pretrained model, used instead of one that is learned;
+            `vocabulary` is then ignored.
 
     Returns:
         Splits of packed rows (see `dialogues.rows`), and `validation_answers` and `test_answers`
-        (see `answers`).
+        (see `answers`). `facts` as of `dialogues.facts`.
 
     Raises:
         UsageError: as `dialogues.read` and `answers`; a tokenizer without the chat template; or

@@ -39,7 +39,10 @@ def pairs(rewarded: Sequence[Rewarded]) -> list[Pair]:
     Answers of the same text count once; those that were labelled both ways are left out.
 
     Args:
-        rewarded: dialogues with the label of their last message.
+        rewarded: dialogues with the label of their last message, 1: right, 0: wrong.
+
+    Returns:
+        The pairs of each context together; a context without a right or a wrong answer has none.
     """
     answers: dict[str, tuple[dict[str, Dialogue], dict[str, Dialogue]]] = {}
     for messages, reward in rewarded:
@@ -67,6 +70,8 @@ def load(
     folds: int,
 ) -> Splits:
     """Loads pairs of answers for cross-validation: train and test are the same pairs.
+
+    There is no validation split.
 
     Args:
         name, source, length, vocabulary, pretrained: see `dialogue_rewards.load`; the answers of

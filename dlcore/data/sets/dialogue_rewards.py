@@ -39,7 +39,8 @@ def load(
             (`own.dialogues.load_rewarded`).
         length: tokens of a row; of a longer context and answer the last ones are kept.
         vocabulary: number of byte pairs, learned from the training split (offline at most 300).
-        pretrained: the tokenizer of a pretrained model, used instead of one that is learned.
+        pretrained: the tokenizer of a pretrained model, used instead of one that is learned;
+            `vocabulary` is then ignored.
 
     Returns:
         Splits of `tokens`, `targets` int32 and `weight` float32 [length], the weight 1 on the
@@ -76,7 +77,8 @@ def read(name: str, source: DataSource) -> tuple[Read, dict[str, list[Rewarded]]
         name, source: see `load`.
 
     Returns:
-        The dialogues, each with its answer as last message; and {split: (dialogue, label) of each}.
+        The dialogues, each with its answer as last message; and {split: [(dialogue, label)]}, the
+        label 1 for a right answer and 0 for a wrong one.
 
     Raises:
         UsageError: the set is not prepared, or faults in files of one's own.

@@ -33,12 +33,12 @@ def load(
         size: height and width to which images are resized.
         folds: number of folds; each holds out other people, whom its network is not trained on.
         held_out: number of people that a fold of the published set holds out, see `folds_of`; for
-            other data 0 is used.
+            other data it is ignored, and each fold holds out ceil(people / folds), at least 2.
 
     Returns:
-        Splits of `image` uint8 [height, width, 1], `label` int32, the person, and `learns` float32
-        [folds], 1 where a fold's network is trained on the example. `facts` has `people`, their
-        names, `held_out`, the numbers of the people that each fold holds out, and `resampling`, the
+        Splits, train and test, of `image` uint8 [height, width, 1], `label` int32, the person, and
+        `learns` float32 [folds], 1 where a fold's network is trained on the example. `facts` has
+        `people`, their names, `held_out`, the numbers of the people that each fold holds out, and `resampling`, the
         filter of Pillow by which images of other sizes are resized.
 
     Raises:
@@ -68,8 +68,8 @@ def folds_of(people: int, folds: int, held_out: int = 0) -> list[list[int]]:
 
     People are shuffled by a fixed seed. In this order fold k holds out consecutive people from
     position floor(k people / folds) on, cyclically. If `held_out` is smaller than people / folds,
-    some people are held out by no fold, of which a warning is given; if it is larger, some are held
-    out by several.
+    some people are held out by no fold, and a UserWarning is emitted; if it is larger, some are
+    held out by several.
 
     Args:
         people: number of people.

@@ -42,7 +42,8 @@ def splits(
         name: of the set, with the splits train and test.
         training: the first so many of its training examples are for training, the others for
             validation.
-        offline: scikit-learn's digits at 28x28 instead.
+        offline: whether to load scikit-learn's digits at 28x28 in their own splits instead; the
+            other arguments are then ignored.
         features: those to load; None: all.
 
     Returns:
@@ -77,15 +78,21 @@ def load(
         name: of a prepared set with the splits train and test, such as fashion_mnist or mnist.
         source: "published"; "offline", scikit-learn's digits; or a path to a user's images
             (`dlcore.data.own.images`).
-        training: how many of its training examples are for training, the others are for validation.
-            None: all of them, without a validation split; no split is then in `scored`. A user's
-            images keep their validation split, and their `facts` have `no_classifier`, True: there
-            is no trained classifier by which generated images could be compared with them.
+        training: how many training examples of a prepared set are for training, the others are for
+            validation; the digits and a user's images have splits of their own. None: all of them,
+            without a validation split, and no split is in `scored`. A user's images then keep their
+            validation split, a UserWarning is emitted, and their `facts` have `no_classifier`,
+            True: there is no trained classifier by which generated images could be compared with
+            them.
         features: those to load of a prepared set; None: all.
-        offline: the digits at 28x28 or 8x8.
+        offline: which digits are loaded for "offline": those of 28x28 or of 8x8 pixels.
         multiple: the height and width of a user's images follow from their files, as multiples of
             it (`dlcore.data.own.images.Size`). None: they are resized to the set's `SHAPES`.
         longest: with `multiple`, the largest height and width of a user's images in pixels.
+
+    Returns:
+        Splits of `image` uint8 [height, width, channels] and `label` integers, and of a prepared
+        set its other features.
 
     Raises:
         UsageError: the set is not prepared, faults in a user's files, or a path with a `name` that
@@ -233,5 +240,9 @@ def as_sequence(
 
 
 def permutation(view: View) -> Integer[np.ndarray, " steps"]:
-    """Returns the fixed permutation of the steps, int [steps] (Le et al. 2015, sec. 4.2)."""
+    """Returns the fixed permutation of the steps, int [steps] (Le et al. 2015, sec. 4.2).
+
+    Args:
+        view: see `as_sequence`; it determines the number of steps.
+    """
     return np.random.RandomState(_SEED).permutation(STEPS[view])  # its stream is frozen for good

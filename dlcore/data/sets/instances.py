@@ -56,10 +56,10 @@ def load(name: str, source: DataSource, training: int, tile: int) -> Splits:
         In all splits `image` uint8 [height, width, 1] and `label_map` uint8 [height, width],
         indices of `CLASSES`. In train these are tiles; smaller images are continued by reflection,
         with labels. In the other splits all images are continued by reflection to the size of the
-        largest, with the label 255, which is ignored, outside the image; `instances` int32 [height,
-        width] is 0 there, and `size` int32 [2] is height and width of the image itself. `facts` has
-        `classes`, `class_pixels` of train, `brightest`, the largest mean of an image of train, and
-        `notice`, what a model of these images may not be used for.
+        largest of the split, with the label 255, which is ignored, outside the image; `instances`
+        int32 [height, width] is 0 there, and `size` int32 [2] is height and width of the image
+        itself. `facts` has `classes`, `class_pixels` of train, `brightest`, the largest mean of an
+        image of train, and `notice`, what a model of these images may not be used for.
 
     Raises:
         UsageError: the set is not prepared, faults in a user's files, or no pixel of train is

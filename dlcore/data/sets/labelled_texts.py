@@ -30,11 +30,12 @@ def load(
         name: "sst2" (phrases and sentences of film reviews; the further split `glue_dev` is GLUE's
             development set) or "banking77" (77 intents; validation is a tenth of train, of every
             intent).
-        source: "published"; "offline", sentences of Python's documentation by topic; or a path to
-            a user's texts with classes (`dlcore.data.own.texts`).
+        source: "published"; "offline", sentences of Python's documentation by topic, of 2 classes
+            for sst2 and 11 for banking77; or a path to a user's texts with classes
+            (`dlcore.data.own.texts`), for which `name` makes no difference.
         length: tokens of a row, see `sentences.padded`.
-        subwords: the tokenizer, with the special tokens `SPECIALS`. None: words of train.
-        rarest: where the tokens are words: occurrences in train from which a word is known.
+        subwords: the tokenizer, with the special tokens `SPECIALS`. None: tokens are words.
+        rarest: without `subwords`, occurrences in train from which a word is in the vocabulary.
 
     Returns:
         Splits and facts as of `sentences.load`; `facts` also has `majority`, the index of the most
@@ -64,6 +65,8 @@ def load(
 
 def documentation(count: int) -> LabelledClasses:
     """Returns sentences of Python's documentation by topic, in splits of 80, 10 and 10 percent.
+
+    The splits (train, validation, test) have the same proportions of classes.
 
     Args:
         count: number of classes: with two, the sentences of the two largest topics; with more, the
@@ -108,7 +111,7 @@ def _intents() -> LabelledClasses:
 
 
 def untested(texts: list[str], tested: list[str]) -> list[bool]:
-    """Returns for each text whether none of the tested texts is the same after `plain`.
+    """Returns for each text whether no tested text is the same, compared after `sentences.plain`.
 
     Args:
         texts: such as texts of train.

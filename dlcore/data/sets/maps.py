@@ -34,10 +34,12 @@ def load(name: str, source: DataSource, size: tuple[int, int]) -> Splits:
         size: height and width to which a user's images, and their masks, are resized.
 
     Returns:
-        Splits of `image` uint8 [height, width, 3] and `label_map` uint8: in train of the image's
-        size (`nearest`), in the others as they are in the set. A value that is no class is ignored.
-        `facts` has `classes`, and `class_pixels`, how many pixels of train have each class, at the
-        size of the set; of own data `by_hash`.
+        Splits of `image` uint8 [height, width, 3] and `label_map` uint8. The maps of train have the
+        image's size (`nearest`); those of the other splits have the size of the set, in which they
+        are k times as high and wide as the image. A user's maps all have the image's size. A value
+        that is no class is ignored.
+        `facts` has `classes`, and `class_pixels`, how many pixels of train have each class, counted
+        before train is reduced to the image's size; of own data `by_hash`.
 
     Raises:
         UsageError: an unknown set, or one that is not prepared; or faults in a user's files.
@@ -65,7 +67,7 @@ def load(name: str, source: DataSource, size: tuple[int, int]) -> Splits:
 def nearest(label_map: np.ndarray, image: np.ndarray) -> np.ndarray:
     """Takes the label of the pixel at the centre of each pixel of an image.
 
-    If k is even, it is the lower right one of the four at the centre.
+    If k is even, that is the lower right one of the four pixels at the centre.
 
     Args:
         label_map: [batch, k height, k width].

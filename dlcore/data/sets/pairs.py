@@ -217,8 +217,8 @@ class PairRows(Arrays):
     """Packed rows of sentence pairs.
 
     Attributes:
-        source_texts, target_texts: the sentences of the split as text; not in the order of the
-            rows.
+        source_texts, target_texts: all sentences of the split as text, in the order of the set;
+            those of pairs that no row has are included.
     """
 
     source_texts: tuple[str, ...]

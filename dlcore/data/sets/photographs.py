@@ -53,7 +53,7 @@ class Crops:
         return self.info.examples
 
     def gather(self, index: np.ndarray) -> Batch:
-        """Returns `image`, uint8 [rows, size, size, 3]."""
+        """Returns the crops of indices, int [rows], as `image`, uint8 [rows, size, size, 3]."""
         return {"image": np.stack([self._crop(int(i)) for i in np.asarray(index)])}
 
     def _crop(self, index: int) -> np.ndarray:
@@ -91,7 +91,8 @@ def load(
         source: "published": photographs of scikit-learn and scikit-image, and `style_images`;
             "offline": two photographs of scikit-learn, whose left parts are for training, and whose
             right parts are one for validation and one for test, and a drawn style; a path: a
-            folder of a user's photographs.
+            folder of a user's photographs (splits see `dlcore.data.own.files.grouped`; missing ones
+            are cut from train, a tenth each, by the hash of the files), with `style_images`.
         style: one of `STYLES`, or the file of a picture; offline all `STYLES` are the drawn one.
         size: height and width of the crops, a multiple of 8.
         examples, held_out: number of crops of the training split, and of the others.
@@ -131,8 +132,8 @@ def styles(source: DataSource, without: str) -> dict[str, np.ndarray]:
     """Returns the pictures of the known styles except one; offline one drawn style.
 
     Args:
-        source: as of `load`.
-        without: the style that is left out.
+        source: as of `load`; "published" and a path give the same.
+        without: the name in `STYLES` that is left out, if it is one; offline it is ignored.
 
     Returns:
         {name: uint8 [height, width, 3]}.

@@ -75,7 +75,8 @@ class Encoder:
 
     Attributes:
         lengths: of a row.
-        vocabulary: words in lower case; their indices follow those of padding and unknown words.
+        vocabulary: words in lower case, with the indices from 2; 0 is padding, 1 an unknown word.
+            Not used with `subwords`.
         subwords: a tokenizer, in place of words; None: words.
     """
 
@@ -91,7 +92,7 @@ class Encoder:
         return {word: i for i, word in enumerate(self.vocabulary, 2)}
 
     def tokens(self, text: str) -> Tokens:
-        """Encodes a text, with the offsets of its words."""
+        """Encodes a text of any length, with the offsets of its words in characters."""
         words, spans = word_spans.words(text)
         if self.subwords is None:
             index = [self._index.get(word.lower(), UNKNOWN) for word in words]

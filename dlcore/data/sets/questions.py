@@ -42,7 +42,8 @@ def load(
             and of the rest 4 for validation; "offline": synthetic facts, 15 % of whose questions
             have no answer; a path: a user's (`dlcore.data.own.questions`).
         lengths: of a row in tokens.
-        fold: of the published set, which fifth of the articles is for test, from 0.
+        fold: of the published set, which fifth of the articles is for test, from 0. With a path it
+            must be 0; offline it is ignored.
         negatives: fraction of the training questions that are shown once more with another text
             of their group (an article of the published set), see `unanswerable`.
         rarest: occurrences in training from which a word is in the vocabulary.
@@ -54,7 +55,7 @@ def load(
 
     Raises:
         UsageError: the set is not prepared, lengths that do not fit, a fold that does not exist or
-            is not of the published set, or faults in own files.
+            that is given with a path, or faults in own files.
     """
     if (
         not 0 < lengths.stride <= lengths.window

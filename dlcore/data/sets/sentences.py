@@ -164,7 +164,8 @@ def load(name: str, source: DataSource, subwords: Subwords, length: int, fold: i
             a user's texts with classes (`dlcore.data.own.texts`).
         subwords: the tokenizer, with the special tokens `SPECIALS`.
         length: tokens of a row, see `padded`.
-        fold: of sentence_polarity: which of ten folds is the test; the next one is for validation.
+        fold: of sentence_polarity: which of ten folds, from 0, is the test; the next one is for
+            validation, after the last the first. clinc_oos has splits of its own and ignores it.
 
     Returns:
         Splits of `tokens` int32 [length] and `label` int32; `facts` has `classes`, `tokenizer`,
@@ -173,8 +174,8 @@ def load(name: str, source: DataSource, subwords: Subwords, length: int, fold: i
 
     Raises:
         UsageError: another name, a set that is not prepared, faults in a user's files, or a `fold`
-            with a path.
-        ValueError: `fold` is not one of ten.
+            other than 0 with a path.
+        ValueError: `fold` of sentence_polarity is not one of ten.
     """
     sets = {"clinc_oos": _clinc, "sentence_polarity": _polarity}
     if name not in sets:
@@ -204,7 +205,7 @@ def encoded(
 ) -> Splits:
     """Encodes texts with classes as splits of `Sentences`.
 
-    Warns of texts of one's own that are longer than a row.
+    Emits a UserWarning if texts of a user's are longer than a row.
 
     Args:
         infos: {split: name, version and split of its data}.
@@ -213,6 +214,10 @@ def encoded(
         subwords: the tokenizer, with the special tokens `SPECIALS`.
         length: tokens of a row, see `padded`.
         facts: further facts, plain data.
+
+    Returns:
+        Splits of `tokens` int32 [length] and `label` int32; `facts` has `classes`, `tokenizer`,
+        `vocabulary` (number of tokens), `length` and the further ones.
     """
     sources = {
         split: _source(infos[split], each, subwords, length) for split, each in labelled.items()

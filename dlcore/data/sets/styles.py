@@ -45,7 +45,11 @@ class Styled:
         return getattr(self.content, "whole", {})
 
     def gather(self, index: np.ndarray) -> Batch:
-        """Returns `image` and `style`, uint8 [rows, size, size, 3]."""
+        """Returns the pairs of indices, int [rows].
+
+        Returns:
+            `image` and `style`, uint8 [rows, size, size, 3].
+        """
         return {**self.content.gather(index), "style": self.styles.gather(index)["image"]}
 
 

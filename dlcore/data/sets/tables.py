@@ -27,7 +27,7 @@ class Folds:
     Attributes:
         source: `x` float32 [n, features], `y` float32 [n], and `learns` float32 [n, networks]: 1
             where a network is trained on an example, 0 where it is tested on it.
-        repeats: number of repeats; the folds of a repeat are adjacent.
+        repeats: number of repeats. Network r * folds + f is that of fold f of repeat r.
         centre, scale: mean and standard deviation of x over each network's training examples,
             [networks, features].
         y_centre, y_scale: the same of y, [networks].
@@ -101,10 +101,14 @@ def rows(source: DataSource, target: str, task: own.Task = "auto") -> Splits:
     Args:
         source: "published" or "offline": the tumours, with columns named as in scikit-learn, and
             `diagnosis`; or the path of a user's table, see `dlcore.data.own.tables.load`.
-        target, task: see `dlcore.data.own.tables.splits_of`.
+        target, task: see `dlcore.data.own.tables.splits_of`; of the tumours the target is usually
+            `diagnosis`.
+
+    Returns:
+        Splits as of `dlcore.data.own.tables.splits_of`.
 
     Raises:
-        UsageError: a fault in the table.
+        UsageError: a fault in the table, or it has no column `target`.
     """
     if isinstance(source, Path):
         return own.load(source, target, task)
@@ -131,9 +135,9 @@ def load(name: str, source: DataSource, folds: int, repeats: int) -> Splits:
         folds, repeats: of the cross-validation.
 
     Returns:
-        Splits whose field `learns` selects the training examples of each network (`Folds`); `facts`
-        has `folds`, `repeats`, the statistics of each network for `folds_of`, `features` (the names
-        of the columns) and `classes`.
+        Splits, train and test, of the fields of `Folds.source`; `facts` has `folds`, `repeats`, the
+        statistics of each network for `folds_of`, `features` (the names of the columns of `x`) and
+        `classes` ([] of diabetes).
 
     Raises:
         UsageError: another name, or a path.

@@ -39,6 +39,8 @@ _SUBWORDS = 4  # subwords of a word at most, on average over a sentence
 class TaggedSentences(Arrays):
     """Sentences as words, characters and tags; one of more than `length` words is several rows.
 
+    Its fields are those of `load`.
+
     Attributes:
         sentences: each sentence, with its own words, tags and offsets.
         rows: number of rows of each sentence, which follow each other.
