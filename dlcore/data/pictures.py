@@ -28,7 +28,7 @@ def random_resized_crop(
         image: uint8 [height, width, channels].
         random: the generator.
         size: height and width of the result in pixels.
-        area: smallest and largest area, as fractions of the image.
+        area: smallest and largest area, as fractions of the image; it is uniform between them.
         ratio: smallest and largest width / height; its logarithm is uniform.
 
     Returns:

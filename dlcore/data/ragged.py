@@ -248,7 +248,7 @@ def flattened(
 
 
 def axes(limit: Limit) -> int:
-    """Returns the number of varying axes of a limit."""
+    """Returns the number of varying axes of a limit: 1 of an int, the length of a tuple."""
     return 1 if isinstance(limit, int) else len(limit)
 
 

@@ -69,7 +69,7 @@ def check(prepared: Prepared) -> None:
     """Decodes the first and the last record of every split.
 
     Raises:
-        UsageError: one of them cannot be decoded.
+        UsageError: a split cannot be opened, or one of these records cannot be decoded.
     """
     for split, examples in prepared.splits.items():
         records, _ = open_records(prepared, split)

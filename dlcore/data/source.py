@@ -117,7 +117,11 @@ class Windows:
         return self.info.examples
 
     def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
-        """Returns `tokens`, `targets` int32 and `weight` float32, each [rows, length]."""
+        """Returns the windows of indices, int [rows].
+
+        Returns:
+            `tokens`, `targets` int32 and `weight` float32, each [rows, length].
+        """
         positions = np.asarray(index, np.int64)[:, None] * self.stride + np.arange(self.length + 1)
         inside = positions < len(self.text)
         window = np.where(inside, self.text[np.minimum(positions, len(self.text) - 1)], 0).astype(
@@ -132,7 +136,9 @@ class Windows:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Partnered:
-    """Examples with a partner from the same global batch, `partner_<field>`, for mixup and CutMix.
+    """Examples with a partner from the same global batch, for mixup and CutMix.
+
+    A batch has each field of the source, and beside it `partner_<field>`, that of the partner.
 
     The stream takes the example of the next row of the global batch as partner, and for the last
     row that of the first. So it is as random as the shuffle, another one in each epoch, and the
@@ -159,7 +165,14 @@ class Partnered:
     def with_paired_examples(
         self, index: Integer[np.ndarray, " rows"], paired: Integer[np.ndarray, " rows"]
     ) -> Batch:
-        """Returns the examples `index`, int [rows], each with its partner `paired`, int [rows]."""
+        """Returns examples with the partners that are given.
+
+        Args:
+            index, paired: the examples and their partners, int [rows].
+
+        Returns:
+            {field: [rows, ...]}, and `partner_<field>` [rows, ...] of each field.
+        """
         return _paired(self.source.gather(index), self.source.gather(paired))
 
     def augmented_pairs(
@@ -174,6 +187,9 @@ class Partnered:
         Args:
             index, paired: the examples and their partners, int [rows].
             keys, paired_keys: of their random generators, uint64 [rows, 2].
+
+        Returns:
+            The fields of `with_paired_examples`.
         """
         examples = drawn(self.source, index, keys)
         return _paired(examples, drawn(self.source, paired, paired_keys))

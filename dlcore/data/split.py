@@ -1,7 +1,8 @@
 """Splits of examples: by hash, by class, by group, in folds of a cross-validation, or in time.
 
 Each function returns indices, {"train": ..., "validation": ..., "test": ...}, ascending int64
-arrays that have no index in common. `from_arrays` and `from_series` make splits of them:
+arrays that have no index in common; `folds` returns a list of such, without validation.
+`from_arrays` makes splits of them, `from_series` of a time series:
 
     splits = split.from_arrays({"image": images, "label": labels}, split.stratified(labels))
 """

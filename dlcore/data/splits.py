@@ -183,9 +183,10 @@ class Splits:
         transform is applied to chunks of examples, and must treat every example by itself.
 
         Args:
-            transform: of every split.
-            train: of the training split instead.
-            held_out: of all other splits instead.
+            transform: of every split for which `train` or `held_out` gives none; None: such splits
+                are unchanged.
+            train: of the training split, in place of `transform`.
+            held_out: of all other splits, in place of `transform`.
             version: of the transforms, with all settings that they depend on, such as "2, 16 kHz";
                 None: nothing is cached.
 

@@ -22,7 +22,9 @@ _DECODING_THREADS = 4  # that evaluation reads and decodes examples with
 
 @functools.lru_cache(maxsize=4)
 def permutation(n: int, seed: int, epoch: int) -> Integer[np.ndarray, " n"]:
-    """Returns the order of `n` examples in an epoch, int32 [n] (int64 above 2^31).
+    """Returns the order of `n` examples in an epoch, int32 [n] (int64 from n = 2^31 on).
+
+    The array is cached: do not change it.
 
     Args:
         n: number of examples.
@@ -39,7 +41,9 @@ class Stream:
     """Shuffled batches of a source, in which every example occurs once per epoch.
 
     A batch is a dict of arrays [rows, ...] with the source's fields, `row` (int32, index in the
-    global batch) and `mask` (float32, 1). A batch may contain examples of two epochs.
+    global batch) and `mask` (float32, 1). A batch may contain examples of two epochs. Examples of a
+    source that augments (`source.drawn`) are augmented with random numbers from `keys`; those of
+    `Partnered` come with their partners.
 
     Attributes:
         source: the examples.
@@ -56,7 +60,7 @@ class Stream:
     order: Callable[[int, int, int], np.ndarray] = permutation
 
     def index(self, step: int) -> Integer[np.ndarray, " rows"]:
-        """Returns the indices of the examples of this process's rows at a step, int [rows]."""
+        """Returns the indices in `source` of this process's rows at a step, from 0, int [rows]."""
         return self._examples(step, self.rows)
 
     def keys(self, step: int, rows: Integer[np.ndarray, " rows"]) -> UInt64[np.ndarray, "rows 2"]:
@@ -86,14 +90,14 @@ class Stream:
         return {"row": self.rows.astype(np.int32), "mask": np.ones(len(self.rows), np.float32)}
 
     def at(self, step: int) -> Batch:
-        """Returns the batch at a step, of this process's rows."""
+        """Returns the batch at a step, from 0, of this process's rows."""
         return {**_gathered([self], [step]), **self._every_time}
 
     def steps(self, start: int, stop: int, threads: int = 1, workers: int = 0) -> Iterator[Batch]:
-        """Yields the batches of steps start..stop, prepared ahead of time (`workers.prepared`).
+        """Yields the batch of each step in order, prepared ahead of time (`workers.prepared`).
 
         Args:
-            start, stop: first step, and the one after the last.
+            start, stop: first step, from 0, and the one after the last.
             threads: number of threads.
             workers: number of worker processes in their place; 0: none.
         """
@@ -147,7 +151,7 @@ class Streams:
     def steps(
         self, start: int, stop: int, stride: int, threads: int = 1, workers: int = 0
     ) -> Iterator[Batch]:
-        """Yields the batches of steps start..stop, prepared ahead of time (`workers.prepared`).
+        """Yields {field: [seeds, stride, batch, ...]}, prepared ahead of time (`workers.prepared`).
 
         Args:
             start, stop: first step, and the one after the last; their difference is a multiple of
@@ -184,9 +188,10 @@ def _gathered(streams: Sequence[Stream], steps: Sequence[int]) -> Batch:
 def in_order(source: Source, batch: int, rows: Integer[np.ndarray, " rows"]) -> Iterator[Batch]:
     """Yields batches of the examples in order, each example once.
 
-    The last batch is padded to the same shape, and `mask` is 0 on the padding. `row` (int32) is the
-    example's index in the source, so that what a loss samples for an example does not depend on the
-    batch size; it continues on the padding.
+    The last batch is padded to the same shape by repetitions of the first example, and `mask`
+    (float32) is 0 on the padding, else 1. `row` (int32) is the example's index in the source, so
+    that what a loss samples for an example does not depend on the batch size; it continues on the
+    padding.
 
     Args:
         source: the examples.

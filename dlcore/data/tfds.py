@@ -89,7 +89,7 @@ def load(
 def text(
     name: str, split: str, *, data_dir: str | Path | None = None, feature: str = "text"
 ) -> str:
-    """Loads a set that stores one text per split, such as tiny_shakespeare.
+    """Loads the text of a split that has one example, as those of tiny_shakespeare.
 
     Args:
         name, data_dir: as of `load`.

@@ -150,7 +150,12 @@ def _check(
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flattens nested mappings; a key becomes a path such as "objects/bbox"."""
+    """Flattens nested mappings; a key becomes a path such as "objects/bbox".
+
+    Args:
+        nested: {key: value or mapping}.
+        prefix: put in front of every path.
+    """
     found: dict[str, Any] = {}
     for key, value in nested.items():
         if isinstance(value, Mapping):
@@ -168,7 +173,7 @@ class RecordItems:
         prepared: the set.
         split: a name without a slice.
         start, stop: its first record, and the one after the last.
-        features: names of the numeric features to decode.
+        features: names of the numeric features to decode; of nested ones paths, see `flat`.
     """
 
     prepared: Prepared
@@ -226,8 +231,12 @@ def mapped(
 
     Args:
         name, split, data_dir: as of `tfds.load`.
-        features: names of the numeric features to decode, such as ["image", "label"].
+        features: names of the numeric features to decode, such as ["image", "label"], or of nested
+            ones "objects/bbox".
         augment, prepare: as of `dlcore.data.mapped.mapped`.
+
+    Returns:
+        The source; workers and processes open the records themselves.
 
     Raises:
         UsageError: not prepared, unknown split, no such feature, records that cannot be decoded, or

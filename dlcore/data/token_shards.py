@@ -101,9 +101,11 @@ class TokenWindows:
         return self.info.examples
 
     def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
-        """Reads `tokens`, `targets` int32 and `weight` float32, each [rows, length].
+        """Reads the windows of indices, int [rows].
 
-        With `end` also `segment`, `position` int32 and `bytes` float32, see this class.
+        Returns:
+            `tokens`, `targets` int32 and `weight` float32, each [rows, length]; with `end` also
+            `segment`, `position` int32 and `bytes` float32, see `TokenWindows`.
         """
         rows = np.zeros((len(index), self.length + 1), np.int32)
         inside = np.zeros(rows.shape, bool)
@@ -139,6 +141,10 @@ def read_facts(folder: Path) -> dict[str, Any]:
     """Reads the facts of a folder of tokens, and checks the sizes of its files.
 
     Checksums are verified by `verify` alone.
+
+    Returns:
+        facts.json: `tokenizer`, `vocabulary` (number of tokens), `end` (index of the separator
+        token, or None), `dtype`, and `splits`, {split: its `documents`, `tokens` and `files`}.
 
     Raises:
         UsageError: damaged facts, another format, or a file that is missing or has another size.
@@ -228,7 +234,7 @@ def load(
         length: tokens of a window.
         documents: whether batches have `segment`, `position` and `bytes`, by which models keep
             attention within documents; needs a tokenizer of byte pairs.
-        overlap: with documents, windows for training start length / overlap tokens apart. Without
+        overlap: with documents, windows for training start length // overlap tokens apart. Without
             documents they start at every token, or farther apart where these are more than
             `MOST_WINDOWS`, and `overlap` is not used. Windows of other splits do not overlap.
         vocabulary: size of the vocabulary that the model expects; None: any.

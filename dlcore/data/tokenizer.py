@@ -34,6 +34,9 @@ def of_run(folder: Path) -> Any:
     Args:
         folder: of the run; has facts.json.
 
+    Returns:
+        The tokenizer, as of `from_facts`.
+
     Raises:
         UsageError: it is no run of a model with a tokenizer, or the facts are damaged.
     """
@@ -56,6 +59,9 @@ def of_weights(path: str | Path) -> Any:
         path: the folder of a run, or the .npz file of exported weights, beside which the tokenizer
             is in a .json file of the same name; "": nothing is pretrained.
 
+    Returns:
+        `Subwords` beside an .npz file; of a run as of `from_facts`.
+
     Raises:
         UsageError: there is no tokenizer, or it is damaged.
     """
@@ -67,6 +73,9 @@ def of_weights(path: str | Path) -> Any:
 
 def from_facts(facts: Mapping[str, Any]) -> Any:
     """Creates the tokenizer that `to_facts` described, of the same class.
+
+    Returns:
+        `Subwords`, `Vocabulary` (characters) or `Bytes`.
 
     Raises:
         UsageError: the facts are damaged, or of an unknown kind.

@@ -32,7 +32,7 @@ def find(path: Path) -> Found:
 def load(path: Path) -> tuple[Found, list[str]]:
     """Loads the texts of a path in three splits, and the sorted names of their classes.
 
-    Missing splits are cut from train by the hash of the text.
+    Validation and test, where missing, are cut from train, a tenth each, by the hash of the text.
 
     Args:
         path: see `find`.

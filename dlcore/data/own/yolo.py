@@ -17,11 +17,11 @@ def find(path: Path) -> Annotated:
 
     Args:
         path: a .yaml file or the folder of one, with `names` (a list, or {index: name}), and with
-            `train`, `val` and `test`: a folder of images each, or a list of folders, relative to
-            the file or to its `path`. The boxes of images/a/b.jpg are in labels/a/b.txt (beside the
-            image where no folder is called images), "class x y width height" in each line: the
-            index of the class, the centre, and the size, as fractions of the image. An image
-            without that file has no objects.
+            `train`, `val` (or `validation`, `valid`) and `test`: a folder of images each, or a list
+            of folders, relative to the file or to its `path`. The boxes of images/a/b.jpg are in
+            labels/a/b.txt (beside the image where no folder is called images), "class x y width
+            height" in each line: the index of the class, the centre, and the size, as fractions of
+            the image. An image without that file has no objects.
 
     Returns:
         The images by split; faults of folders and boxes are in its `problems`.

@@ -38,8 +38,8 @@ def load(
     Returns:
         Splits, train and test, of `image` uint8 [height, width, 1], `label` int32, the person, and
         `learns` float32 [folds], 1 where a fold's network is trained on the example. `facts` has
-        `people`, their names, `held_out`, the numbers of the people that each fold holds out, and `resampling`, the
-        filter of Pillow by which images of other sizes are resized.
+        `people`, their names, `held_out`, the numbers of the people that each fold holds out, and
+        `resampling`, the filter of Pillow by which images of other sizes are resized.
 
     Raises:
         UsageError: an unknown set, or one that is not prepared; more folds than people, or folds

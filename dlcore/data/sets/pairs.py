@@ -110,7 +110,7 @@ def joined(corpus: Corpus, size: int) -> Subwords:
 
     Args:
         corpus: the sentences.
-        size: number of tokens.
+        size: number of tokens, the special tokens `SPECIALS` included.
 
     Raises:
         UsageError: as `dlcore.data.tokens.bpe`.

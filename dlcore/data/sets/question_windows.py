@@ -46,7 +46,8 @@ class Lengths:
         window: tokens of a text in one row; a longer text has several rows.
         stride: tokens from the start of one window to that of the next, at most `window`.
         question: tokens of the question; longer ones are truncated.
-        characters: bytes of each word; 0: a reader of subwords, without characters.
+        characters: largest number of UTF-8 bytes of each word that are read; 0: none are, as for a
+            reader of subwords.
     """
 
     window: int = 256
@@ -138,10 +139,11 @@ class QuestionWindows(Arrays):
     """Windows of texts with their questions, in the order of the questions.
 
     Fields of a window: `context` int32 [window] and `question` int32 [question], 0 at padding;
-    `context_flags` and `question_flags` uint8 [..., 5], see `word_spans.flags`; for a reader of
-    words `context_characters` and `question_characters` uint8 [..., characters], see
-    `word_spans.characters`; `start` and `end` int32, the first and last token of the answer counted
-    from 1, or both 0 where the window does not contain all of it.
+    `context_flags` and `question_flags` uint8 [..., 5], see `word_spans.flags`; unless
+    `Lengths.characters` is 0 `context_characters` and `question_characters` uint8 [...,
+    characters], the bytes of words plus 1 (`word_spans.characters`); `start` and `end` int32, the
+    first and last token of the answer in the window, counted from 1, or both 0 where the window
+    does not contain all of it.
 
     Attributes:
         questions: the questions.

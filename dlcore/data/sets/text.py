@@ -57,8 +57,9 @@ def corpus(name: str, source: DataSource, without: Sequence[str] = ()) -> Corpus
     Args:
         name: tiny_shakespeare, english_text or state_union.
         source: "published" (prepared by `dlcore prepare`); "offline", Python's documentation; or a
-            path to a user's texts (`dlcore.data.own.corpus`), with the splits given there.
-        without: kinds of documents of english_text that are left out.
+            path to a user's texts, see `dlcore.data.own.corpus.load`.
+        without: kinds of documents of english_text that are left out; ignored for "offline", a path
+            and tiny_shakespeare.
 
     Raises:
         UsageError: an unknown name or kind, a set that is not prepared, or faults in a user's
@@ -107,13 +108,14 @@ def load(
     """Loads a corpus as rows of tokens; `facts` has `tokenizer` and `vocabulary`, its size.
 
     Args:
-        name, source: as `corpus`; or a path that `dlcore prepare text` has written, whose tokens
-            stay in files (`dlcore.data.token_shards`). With the layout "documents" its rows are
-            windows of the running text.
+        name, source: as `corpus`; or the path of a folder that `dlcore prepare text` has written,
+            whose tokens stay in files (`dlcore.data.token_shards.load`). With the layout
+            "documents" the rows of such tokens are windows of the running text, not packed.
         length: tokens of a row.
         vocabulary: number of byte pairs, learned from the training split (offline at most 4000).
             None: characters, for the layout "windows" only; of published and offline data the last
-            tenth of all text is for validation.
+            tenth of all text is for validation. Of prepared tokens it is the size that their
+            vocabulary must have; None: any.
         layout: "windows": `tokens`, `targets`, `weight` [length] of the running text: for training
             a window starts at every token, in other splits windows do not overlap.
             "documents": packed rows in which attention separates documents
@@ -123,12 +125,14 @@ def load(
             masked language models (`sentences.packed`).
         overlap: of documents: in training, segments of one start length // overlap tokens apart,
             also if it would fit into one segment.
-        specials: of documents: the special tokens of the vocabulary, END among them.
-        without: kinds of documents of english_text that are left out.
+        specials: of documents: the special tokens of the vocabulary, END among them; prepared
+            tokens have their own.
+        without: as of `corpus`.
 
     Raises:
         UsageError: as `corpus`; too little text for the vocabulary or a row; another layout than
-            windows without a vocabulary; or prepared tokens for lines.
+            windows without a vocabulary; or, of prepared tokens, the layout "lines" or another
+            vocabulary.
     """
     if isinstance(source, Path) and token_shards.is_one(source):
         return _prepared(source, length, layout, overlap, vocabulary)

@@ -30,14 +30,17 @@ def load(source: DataSource, held_out: int = 1000) -> Splits:
         held_out: largest number of examples of validation and of test, of digits.
 
     Returns:
-        Splits of `a` and `b`, uint8 [N, 28, 28, channels]: pictures of the first and of the second
-        style. In training on digits, no picture is in both styles. In validation and test of digits
-        all pictures are, in another order: `true_b` is `a` in the second style, `true_a` is `b` in
-        the first, and `label_a` and `label_b`, int32, are the digits of `a` and `b`. `facts` has
-        `domains`, the names of the styles, and `digits`, whether there are these further fields.
+        Splits of `a` and `b`, uint8 [28, 28, channels]: pictures of the first and of the second
+        style, which are no pairs; 1 channel of digits, 3 of a user's pictures. Of digits, train
+        shows each picture in one style only. Validation and test show the same pictures in `a` and,
+        in another order, in `b`; there `true_b` is `a` in the second style, `true_a` is `b` in the
+        first, and `label_a` and `label_b`, int32, are the digits of `a` and `b`. Of a user's
+        pictures the smaller folder is repeated up to the size of the larger. `facts` has `domains`,
+        the names of the styles, and `digits`, whether the data are digits.
 
     Raises:
-        UsageError: MNIST is not prepared, or faults in own files, such as a third folder.
+        UsageError: MNIST is not prepared, or faults in own files, such as a third folder, or a
+            style without pictures in a split.
     """
     if isinstance(source, Path):
         return _own(source)

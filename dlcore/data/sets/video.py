@@ -50,7 +50,11 @@ class MovingDigits:
         return self.info.examples
 
     def gather(self, index: np.ndarray) -> Batch:
-        """Returns `video`, uint8 [rows, frames, canvas, canvas, 1]."""
+        """Returns the videos of indices, int [rows].
+
+        Returns:
+            {"video": uint8 [rows, frames, canvas, canvas, 1]}.
+        """
         return {"video": np.stack([self._clip(int(i)) for i in np.asarray(index)])}
 
     def _clip(self, index: int) -> np.ndarray:
@@ -90,10 +94,11 @@ def load(
         canvas: height and width of the frames, a multiple of 8; a user's clips are resized to it.
         frames: number of frames of each video.
         digits: number of digits in each generated video.
-        train, held_out: number of generated videos of the training split, and of the others.
+        train, held_out: number of generated videos of the training split, and of each other split.
 
     Returns:
-        Splits; `facts` has `generated`, whether the videos are generated.
+        Splits; `facts` has `generated`, whether the videos are generated, and of a user's clips
+        `by_hash`. Generated videos have 1 channel, a user's 1 or 3.
 
     Raises:
         UsageError: MNIST is not prepared, a canvas smaller than a digit or no multiple of 8, or
