@@ -142,7 +142,8 @@ def load(
     Args:
         names, source: see `dialogues.read`.
         length: tokens of a row.
-        vocabulary: number of byte pairs, learned from the training dialogues (offline at most 300).
+        vocabulary: number of tokens of a byte-pair vocabulary, the 256 bytes and special tokens
+            included, which is learned from the training dialogues (offline at most 300).
         longest, count: see `answers`.
         pretrained: the tokenizer of a pretrained model, used instead of one that is learned;
             `vocabulary` is then ignored.

@@ -38,7 +38,8 @@ def load(
             another order and labelled wrong; or a path of JSON lines with `messages` and `reward`
             (`own.dialogues.load_rewarded`).
         length: tokens of a row; of a longer context and answer the last ones are kept.
-        vocabulary: number of byte pairs, learned from the training split (offline at most 300).
+        vocabulary: number of tokens of a byte-pair vocabulary, the 256 bytes and special tokens
+            included, which is learned from the training split (offline at most 300).
         pretrained: the tokenizer of a pretrained model, used instead of one that is learned;
             `vocabulary` is then ignored.
 

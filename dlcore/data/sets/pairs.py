@@ -240,7 +240,8 @@ def load(
         name: multi30k_en_de, German to English.
         source: "published"; "offline", two artificial languages; or a path to a user's pairs
             (`dlcore.data.own.pairs`).
-        vocabulary: number of byte pairs of the vocabulary, one for both languages.
+        vocabulary: number of tokens of the byte-pair vocabulary of both languages, the 256 bytes
+            and special tokens included.
         length: tokens of a row, at least; longer where a pair needs it.
         longest: training pairs of more tokens on a side, see `packed`, are left out; 0: none is.
         reverse: English to German; of own pairs, from the second side to the first.

@@ -27,8 +27,9 @@ def digit_scenes(split: str, canvas: tuple[int, int], most: int, padded: int) ->
     Args:
         split: "train", "validation" or "test", see `EXAMPLES`.
         canvas: width and height in pixels.
-        most: largest number of digits in a scene; the smallest is 1.
-        padded: boxes to which each example is padded; a scene has no more of them.
+        most: largest number of digits in a scene; the smallest is 1. A digit for which no free
+            place is found is left out.
+        padded: boxes to which each example is padded, at least `most`.
 
     Returns:
         The fields of `dlcore.data.sets.detection.load`; classes are the digits.

@@ -112,10 +112,11 @@ def load(
             whose tokens stay in files (`dlcore.data.token_shards.load`). With the layout
             "documents" the rows of such tokens are windows of the running text, not packed.
         length: tokens of a row.
-        vocabulary: number of byte pairs, learned from the training split (offline at most 4000).
-            None: characters, for the layout "windows" only; of published and offline data the last
-            tenth of all text is for validation. Of prepared tokens it is the size that their
-            vocabulary must have; None: any.
+        vocabulary: number of tokens of a byte-pair vocabulary, the 256 bytes and special tokens
+            included, which is learned from the training split (offline at most 4000). None:
+            characters, for the layout "windows" only; of published and offline data the last tenth
+            of all text is for validation. Of prepared tokens it is the size that their vocabulary
+            must have; None: any.
         layout: "windows": `tokens`, `targets`, `weight` [length] of the running text: for training
             a window starts at every token, in other splits windows do not overlap.
             "documents": packed rows in which attention separates documents
