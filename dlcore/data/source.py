@@ -117,7 +117,7 @@ class Windows:
         return self.info.examples
 
     def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
-        """Returns the windows of indices, int [rows].
+        """Returns the windows `index`, int [rows].
 
         Returns:
             `tokens`, `targets` int32 and `weight` float32, each [rows, length].
@@ -165,7 +165,7 @@ class Partnered:
     def with_paired_examples(
         self, index: Integer[np.ndarray, " rows"], paired: Integer[np.ndarray, " rows"]
     ) -> Batch:
-        """Returns examples with the partners that are given.
+        """Returns the examples `index`, each with its partner of `paired`.
 
         Args:
             index, paired: the examples and their partners, int [rows].

@@ -101,7 +101,7 @@ class TokenWindows:
         return self.info.examples
 
     def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
-        """Reads the windows of indices, int [rows].
+        """Reads the windows `index`, int [rows].
 
         Returns:
             `tokens`, `targets` int32 and `weight` float32, each [rows, length]; with `end` also

@@ -44,7 +44,7 @@ class Clips:
         return self.info.examples
 
     def gather(self, index: np.ndarray) -> Batch:
-        """Returns the windows of indices, int [rows].
+        """Returns the windows `index`, int [rows].
 
         Returns:
             {"video": uint8 [rows, length, height, width, channels]}.

@@ -53,7 +53,7 @@ class Crops:
         return self.info.examples
 
     def gather(self, index: np.ndarray) -> Batch:
-        """Returns the crops of indices, int [rows], as `image`, uint8 [rows, size, size, 3]."""
+        """Returns the crops `index`, int [rows], as `image`, uint8 [rows, size, size, 3]."""
         return {"image": np.stack([self._crop(int(i)) for i in np.asarray(index)])}
 
     def _crop(self, index: int) -> np.ndarray:

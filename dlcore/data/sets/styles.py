@@ -45,7 +45,7 @@ class Styled:
         return getattr(self.content, "whole", {})
 
     def gather(self, index: np.ndarray) -> Batch:
-        """Returns the pairs of indices, int [rows].
+        """Returns the examples `index`, int [rows].
 
         Returns:
             `image` and `style`, uint8 [rows, size, size, 3].

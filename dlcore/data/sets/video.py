@@ -50,7 +50,7 @@ class MovingDigits:
         return self.info.examples
 
     def gather(self, index: np.ndarray) -> Batch:
-        """Returns the videos of indices, int [rows].
+        """Returns the videos `index`, int [rows].
 
         Returns:
             {"video": uint8 [rows, frames, canvas, canvas, 1]}.
