@@ -39,7 +39,7 @@ class Config:
     remat: bool = True
     """recompute the activations of each block in the backward pass"""
     vocabulary: PositiveInt = 8192
-    """number of byte pairs to learn from the text"""
+    """largest number of tokens: bytes, and byte pairs that are learned from the text"""
     recipe: Recipe = ADAMW
     batch: int = 512
     steps: int = 10000

@@ -80,11 +80,13 @@ def main(words: list[str]) -> int:
 
 
 def _by(request: Request, fields: Sequence[Field]) -> str:
-    """How trials are chosen. UsageError: their number is missing."""
+    """How trials are chosen. UsageError: their number is missing, or a grid is given one."""
     has_values = all(each.words for each in fields)
     by = request.by or ("grid" if has_values and not request.trials else "random")
     if by != "grid" and request.trials < 1:
         raise UsageError(f"--by {by} needs --trials, their number")
+    if by == "grid" and request.trials:
+        raise UsageError("--by grid has a trial for each combination: leave --trials out")
     return by
 
 

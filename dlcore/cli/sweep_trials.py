@@ -31,8 +31,8 @@ class Request:
         fields: words such as "lr=1e-4..1e-2:log".
         by: "grid", "random" or "optuna"; "": a grid where all fields have values and `trials` is
             0, else random.
-        trials: their number, for "random" and "optuna" 1 at least; a grid ignores it, and has one
-            trial for each combination.
+        trials: their number, for "random" and "optuna" 1 at least; a grid has none, but a trial for
+            each combination.
         seed: of the draws.
         metric: "split/name", with "-" in front where lower is better; "": the experiment's best.
         launcher: the command that starts a trial elsewhere; "": it runs here.
@@ -127,7 +127,8 @@ class Sweep:
 
         One that has diverged (status "failed") has ended: it would diverge again. One that a signal
         or an error such as a full disk has stopped is resumed. With a launcher it is only handed
-        over; with --dry-run its command is printed, and not run.
+        over, and where one that was handed over has stopped, the command that continues it is
+        printed. With --dry-run its command is printed, and not run.
 
         Args:
             values: of the fields, as on the command line.
@@ -141,8 +142,11 @@ class Sweep:
         number = len(self.trials) + 1
         run = f"{number:03d}"
         card = read(self.folder / run / "card.json")
-        if card.get("status") not in ENDED and run not in self.launched:
-            self._run(run, self.command(number, values), values)
+        command = self.command(number, values)
+        if card.get("status") == "stopped" and run in self.launched:
+            print(f"trial {run} has stopped: this continues it\n{shlex.join(command)}", flush=True)
+        elif card.get("status") not in ENDED and run not in self.launched:
+            self._run(run, command, values)
             card = read(self.folder / run / "card.json")
         status = str(card.get("status", "launched"))
         score = self._score(run, card.get("results")) if status == "done" else None

@@ -165,11 +165,12 @@ def _builder(name: str, root: Path) -> DatasetBuilder:
     """The builder of a set: one of ours, or else one of TFDS."""
     import tensorflow_datasets
 
-    title, config, _ = tfds.parts_of(name)
+    title, config, version = tfds.parts_of(name)
     if title in own_sets():
-        return importlib.import_module(f"dlcore.data.builders.{title}").Builder(
-            data_dir=root, config=config
-        )
+        ours = importlib.import_module(f"dlcore.data.builders.{title}").Builder
+        if version and version != str(ours.VERSION):
+            raise UsageError(f"{name} cannot be prepared: dlcore has {title}:{ours.VERSION}")
+        return ours(data_dir=root, config=config)
     try:
         with _quiet():
             known = list(_class(title).builder_configs)

@@ -295,6 +295,8 @@ class GPT(nn.Module):
         x = along_rows(Dropout(s.dropout)(x, row))
         block = nn.remat(Block, prevent_cse=not s.scan) if s.remat else Block
         after: list[KeysValues] = []
+        if cache is not None and segment is not None:
+            raise ValueError("a cache holds one document: leave `segment` out")
         if s.scan:
             if cache is not None:
                 raise ValueError(

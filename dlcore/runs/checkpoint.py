@@ -18,10 +18,11 @@ from dlcore import files
 from dlcore.errors import UsageError
 from dlcore.runs.checkpoint_files import free_name, read_metrics, writing
 from dlcore.runs.checksum import compiled_checksum
-from dlcore.runtime import orbax_leaks, quiet
+from dlcore.runtime import orbax_leaks, processes, quiet
 from dlcore.sharding import replicated
 from dlcore.train.step import State
 
+ITEM = "default"  # Orbax's name of the only item of a checkpoint
 ONLY_BEST = "only_best"  # this key among a checkpoint's metrics: it is no regular checkpoint
 
 
@@ -78,9 +79,9 @@ class Checkpoints:
         )
         try:
             # Without a named handler Orbax infers it from the first folder, which may be damaged.
-            handler = ocp.StandardCheckpointHandler()
+            self.handler = ocp.StandardCheckpointHandler()
             self.manager = ocp.CheckpointManager(
-                folder.resolve(), options=options, item_handlers=handler
+                folder.resolve(), options=options, item_handlers=self.handler
             )
         except OSError as error:
             raise UsageError(
@@ -232,18 +233,22 @@ class Checkpoints:
             "state": abstract,
             "checksum": jax.ShapeDtypeStruct((len(leaves), 2), jnp.uint32, sharding=place),
         }
+        self.wait()
         candidates = self.steps() if step is None else [step]
         for candidate in reversed(candidates):
-            path = self.folder / str(candidate)
+            path, restored, reason = self.folder / str(candidate), None, ""
             try:
-                restored = self.manager.restore(candidate, args=ocp.args.StandardRestore(target))
+                # not by the manager: it waits for processes that could not read their part
+                restored = self.handler.restore(
+                    (path / ITEM).resolve(), args=ocp.args.StandardRestore(target)
+                )
             except Exception as error:  # damaged files raise many kinds in Orbax
                 quiet.failed_reads()
-                reason = (
-                    str(error).strip().splitlines()[0][:200]
-                    if str(error).strip()
-                    else type(error).__name__
-                )
+                lines = str(error).strip().splitlines()
+                reason = lines[0][:200] if lines else type(error).__name__
+            # each process reads its part, and all continue from the same step
+            if not processes.by_all(restored is not None) or restored is None:
+                reason = reason or "another process cannot read its part"
                 warnings.warn(
                     f"checkpoint {path} cannot be read and is skipped: {reason}", stacklevel=2
                 )
@@ -269,9 +274,13 @@ class Checkpoints:
         Args:
             step: the step that was restored; its checkpoint stays.
         """
-        later = [found for found in self.steps() if found > step]
-        for found in later:
-            (self.folder / str(found)).rename(free_name(self.folder / f"damaged-{found}"))
+
+        def rename() -> None:
+            for found in self.steps():
+                if found > step:
+                    (self.folder / str(found)).rename(free_name(self.folder / f"damaged-{found}"))
+
+        processes.by_first(rename)
         self.manager.reload()
 
 

@@ -120,27 +120,23 @@ class Run:
         self.patience = Patience(self.flags.patience, self.best.best, self.folder, self.start)
         self.card["stopped_early"] = self.start if self.patience.over else None
         last = self.card["stopped_early"] or steps
+        if self.start < last:  # the hash of an earlier end is of another step
+            self.card["params_sha256"]["end"] = None
         self.unevaluated = self.start if self.card.pop("unevaluated", 0) == self.start < last else 0
         self._logged: set[str] = set()  # splits whose evaluation at `start` is in the log
-        if self.resumed and processes.first():
-            self._logged = rewind(
-                self.folder, self.start, self.start == last, self.card.get("step")
-            )
+        if self.resumed:
+            if processes.first():
+                ended = self.start == last
+                self._logged = rewind(self.folder, self.start, ended, self.card.get("step"))
             self.checkpoints.quarantine(self.start)
 
     def open_log(self) -> None:
         """Opens `log`, creates `metrics`, and saves the facts of the data (`Facts`) in the run."""
-        if processes.first():
+        writes, console = processes.first(), self.siblings == 1
+        if writes:
             files.write(self.folder / FACTS, self.experiment.splits.facts.to_json())
-        console = self.siblings == 1
-        self.log = Log(
-            self.folder,
-            self.experiment.steps,
-            self.start,
-            processes.first(),
-            console,
-            self._writers,
-        )
+        steps = self.experiment.steps
+        self.log = Log(self.folder, steps, self.start, writes, console, self._writers)
         if found := self.best.entry():  # of a run that is resumed
             self.log.best(found["metric"], found["value"], found["step"])
         self.metrics = Metrics(self.log, self.start, self._logged)

@@ -224,6 +224,15 @@ def agreed(value: int) -> int:
     return int(multihost_utils.broadcast_one_to_all(np.asarray(int(value))))
 
 
+def by_all(value: bool) -> bool:
+    """Returns whether a truth value is true in every process; all of them must call it."""
+    if jax.process_count() == 1:
+        return value
+    from jax.experimental import multihost_utils
+
+    return bool(np.all(multihost_utils.process_allgather(np.asarray(value))))
+
+
 def stop_requested(step: int, received: Sequence[int]) -> bool:
     """Returns whether any process has received a signal; True in all of them at the same step.
 

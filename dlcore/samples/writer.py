@@ -88,7 +88,8 @@ class PartWriter:
             pixels, outside = to_uint8(clip, self.title)
             if not len(pixels):
                 raise ValueError(f"animation {self.title!r}: a clip without frames; leave it out")
-            total, size = total + outside, max(size, pixels.shape[1:3])
+            total += outside
+            size = max(size[0], pixels.shape[1]), max(size[1], pixels.shape[2])
             first, *rest = [Image.fromarray(frame) for frame in pixels]
             path, duration = self._path(".gif"), round(1000 / frames_per_second)
             first.save(path, "GIF", save_all=True, append_images=rest, duration=duration, loop=0)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from dlcore.bounds import NonNegativeFloat, PositiveFloat, PositiveInt, Probability, Range
+from dlcore.bounds import NonNegativeFloat, PositiveFloat, Probability, Range
 from dlcore.data.own.dialogues import Message
 from dlcore.data.own.prepare_text import END
 from dlcore.data.sets import dialogue_answers
@@ -219,7 +219,7 @@ class AnswerOptions:
     """tokens are drawn from those at least this times as likely as the likeliest; 0: all"""
     repetition_penalty: PositiveFloat = 1.0
     """divides positive logits of tokens that stood in the text, multiplies others; 1: none"""
-    seed: PositiveInt = 1
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 1
     """of the draws"""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -103,6 +104,13 @@ def test_a_launcher_begins_each_trial_once(
     for _ in range(2):
         assert cli.main([*words, "--metric", "test/accuracy", *FLAGS]) == 0
         assert "3 of 3 trials have not ended" in capsys.readouterr().out
+    assert len(begun) == 3
+    (stopped := Path("sweeps/mlp_digits/002")).mkdir()
+    (stopped / "card.json").write_text('{"status": "stopped"}')
+    assert cli.main([*words, "--metric", "test/accuracy", *FLAGS]) == 0
+    assert f"trial 002 has stopped: this continues it\n{shlex.join(begun[1])}\n" in (
+        capsys.readouterr().out
+    )
     assert len(begun) == 3
     assert [each[4:7] for each in begun] == [["--name", f"lr-00{i}", "--"] for i in (1, 2, 3)]
     assert begun[0][7:9] == ["train", "mlp_digits"]

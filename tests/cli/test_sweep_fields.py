@@ -56,6 +56,7 @@ def test_optuna_learns_and_repeats_itself() -> None:
         (["lr=a..b"], "are not the ends of a range"),
         (["lr=1e-4..1e-2"], "needs --trials"),
         (["lr=1e-4..1e-2", "--by", "grid"], "needs values of lr"),
+        (["lr=1e-3", "--by", "grid", "--trials", "2"], "leave --trials out"),
         (["lr=1e-3", "--metric", "test/accuracy", "--", "--batch", "0"], "--batch 0 is too small"),
         (
             [

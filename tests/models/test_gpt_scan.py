@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dlcore import sharding
-from dlcore.models.gpt import GPT, TENSOR, Size, unstacked
+from dlcore.models.gpt import GPT, TENSOR, Size, empty_cache, unstacked
 from dlcore.models.gpt_generation import generate, likeliest
 from dlcore.train import optim
 from tests.models.test_gpt import GPT2, LEARNED, MODERN, TOKENS, forward, params, textbook
@@ -71,6 +71,9 @@ def test_a_stacked_network_writes_what_its_layers_write() -> None:
     np.testing.assert_array_equal(best[0], expected[0])
     with pytest.raises(ValueError, match="stacked layers have no cache"):
         GPT(size).apply({"params": params(size)}, prompt, cache=())
+    cache = empty_cache(single, 2, jnp.float32)
+    with pytest.raises(ValueError, match="a cache holds one document"):
+        GPT(single).apply({"params": apart}, prompt, cache=cache, segment=prompt)
 
 
 @pytest.mark.slow

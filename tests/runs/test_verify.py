@@ -12,8 +12,9 @@ import pytest
 from dlcore.errors import UsageError
 from dlcore.options import RunOptions
 from dlcore.runs import card as cards
-from dlcore.runs import catalog, circumstances, verify
+from dlcore.runs import catalog, circumstances, loop, verify
 from dlcore.runs import session as run
+from dlcore.runtime import processes
 from tests.child import tiny
 
 PAGE = catalog.load(catalog.find("mlp_digits"))
@@ -55,6 +56,21 @@ def test_another_run_is_reported_with_its_drift_and_what_differs(
     assert "step 10: OTHER parameters" in out
     assert "(5.0e-01 of it)" in out
     assert "versions jax: 0.1 then" in out
+
+
+@pytest.mark.slow
+def test_a_stopped_longer_run_has_no_hash_of_its_earlier_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = RunOptions(offline=True, out=str(tmp_path / "a"), log_every=10)
+    assert run.train(PAGE, CONFIG, flags) == 0
+    monkeypatch.setattr(processes, "stop_requested", lambda step, received: step == 14)
+    longer = dataclasses.replace(CONFIG, steps=24)
+    assert (
+        run.resume(PAGE, longer, flags, tmp_path / "a", cards.read(tmp_path / "a"), True)
+        == loop.PREEMPTED
+    )
+    assert sorted(verify.hashes(cards.read(tmp_path / "a"))) == [0, 10]
 
 
 @pytest.mark.slow

@@ -181,6 +181,30 @@ def test_a_checkpoint_of_four_devices_goes_on_with_any_number(tmp_path: Path) ->
         same(out, whole, tmp_path)
 
 
+@pytest.mark.parametrize("of", [pytest.param("*", marks=pytest.mark.nightly), "ocdbt.process_1"])
+def test_processes_resume_from_one_checkpoint_where_some_cannot_read_the_newest(
+    of: str, tmp_path: Path
+) -> None:
+    name, out = "mlp_digits", tmp_path / "together"
+    ended = together(2, words(name, out, "--mesh", "fsdp=2"), tmp_path)
+    assert [code for code, _ in ended] == [0, 0], ended
+    before = card(out)
+    damaged = list((out / "checkpoints" / "12").glob(f"**/{of}/d/*"))
+    assert damaged
+    for path in damaged:
+        path.write_bytes(b"")
+    (out / "card.json").write_text(json.dumps(before | {"status": "stopped"}))
+    ended = together(2, ["resume", out], tmp_path)
+    assert [code for code, _ in ended] == [0, 0], ended
+    assert any("cannot be read and is skipped" in said for _, said in ended)
+    assert card(out)["params_sha256"] == before["params_sha256"]
+    assert sorted(path.name for path in (out / "checkpoints").iterdir()) == [
+        "12",
+        "6",
+        "damaged-12",
+    ]
+
+
 @pytest.mark.nightly
 def test_a_run_of_four_processes_goes_on_with_one_two_or_eight(tmp_path: Path) -> None:
     """Stopped by SIGTERM, as a cluster does it; which examples a step sees does not depend on how

@@ -128,6 +128,9 @@ def test_an_animation_comes_back_frame_by_frame(tmp_path: Path) -> None:
             file.seek(i)
             np.testing.assert_array_equal(np.asarray(file.convert("L")), clip[i])
     assert 'src="data:image/gif;base64,' in text
+    clips = [np.zeros((2, 6, 2), np.uint8), np.zeros((2, 4, 5), np.uint8)]
+    ((part,),), _ = saved(tmp_path / "two", Made("two", lambda files: files.animations(clips)))
+    assert (part["height"], part["width"]) == (6, 5)
 
 
 class Drawing:

@@ -100,7 +100,12 @@ def _picture(image: Path, classes: int, problems: list[str]) -> Picture:
     file = _labels(image)
     boxes = []
     if file.is_file():
-        for number, line in enumerate(files.lines(file), 1):
+        try:
+            lines = files.lines(file)
+        except UsageError as error:
+            problems.append(str(error))
+            lines = []
+        for number, line in enumerate(lines, 1):
             if line.strip():
                 box = _box(f"{file}, line {number}", line.split(), classes, problems)
                 boxes += [] if box is None else [box]

@@ -57,6 +57,8 @@ def load(
         UsageError: the set is not prepared, lengths that do not fit, a fold that does not exist or
             that is given with a path, or faults in own files.
     """
+    if subwords is not None and lengths.characters:
+        raise UsageError("subword tokens have no characters of words: `characters` must be 0")
     if (
         not 0 < lengths.stride <= lengths.window
         or min(lengths.question, lengths.characters + 1) < 1

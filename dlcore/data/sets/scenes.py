@@ -49,7 +49,7 @@ def _scene(
     pixels = random.randint(0, 80, (height, width, 3))
     boxes: list[tuple[int, int, int, int]] = []
     labels: list[int] = []
-    for number in range(int(random.randint(1, most + 1))):
+    for _ in range(int(random.randint(1, most + 1))):
         index = int(random.randint(len(source)))
         shade = _digit(source.arrays["image"][index, :, :, 0], random, min(canvas))
         box = next(_places(shade.shape, random, canvas, boxes), None)
@@ -63,7 +63,7 @@ def _scene(
         ) // 255
         boxes.append(box)
         labels.append(int(source.arrays["label"][index]))
-        if number + 1 == padded:
+        if len(boxes) == padded:
             break
     image = pixels.astype(np.uint8)
     return row(image, 1.0, canvas, boxes, labels, padded)

@@ -156,6 +156,14 @@ def test_faults_of_yolo_name_their_line(tmp_path: Path, line: str) -> None:
         load(tmp_path)
 
 
+def test_a_file_of_boxes_that_is_no_text_is_named(tmp_path: Path) -> None:
+    folder = boxed.yolo(tmp_path, (8, 4, 2))
+    for number in (0, 3):
+        (tmp_path / "labels" / "train" / f"{number}.txt").write_bytes(b"1 0.5 \xff")
+    with pytest.raises(UsageError, match=r"(?s)labels/train/0.txt.*labels/train/3.txt"):
+        load(folder)
+
+
 def test_paths_that_hold_no_boxes(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no such file or folder"):
         load(tmp_path / "nothing")
