@@ -46,12 +46,15 @@ def check(
 
 
 class ConvNorm(nn.Module):
-    """A 3x3 convolution and group normalisation (Wu & He 2018): c channels become `width`.
+    """Applies a 3x3 convolution and group normalisation (Wu & He 2018), without an activation.
+
+    Maps x [batch, h, w, c] to [batch, h, w, width]: stride 1, zeros around the borders, no bias
+    before the normalisation.
 
     Attributes:
-        width: channels.
-        groups: number of groups of the normalisation; their greatest common divisor with the width
-            is used.
+        width: channels of the result.
+        groups: largest number of groups of the normalisation; gcd(groups, width) are used, so that
+            they divide the channels.
     """
 
     width: int

@@ -16,19 +16,20 @@ from dlcore.models.layers import Dropout, LayerNorm
 
 
 class ConvPolicy(nn.Module):
-    """Computes an action, one number, from the last frames by 3x3 convolutions and a dense layer.
+    """Computes an action, one number, from the last frames by convolutions and a dense layer.
 
     Maps frames [batch, history, height, width, c], and optionally further inputs of the hidden
-    layer [batch, n], to actions [batch]. Frames are concatenated along the channels. Layer
-    normalisation and ReLU follow each convolution, and max pooling halves height and width between
-    them.
+    layer [batch, n], to actions [batch]. Frames are concatenated along the channels, and padded
+    with zeros until `patch` * 2^(len(widths) - 1) divides height and width. Layer normalisation and
+    ReLU follow each 3x3 convolution, and max pooling halves height and width between them.
 
     Attributes:
         widths: channels of the convolutions.
         hidden: units of the hidden layer.
         patch: each block of patch x patch pixels becomes one position of the first convolution
             (space to depth).
-        dropout: rate of dropout before and after the hidden layer.
+        dropout: rate of dropout before and after the hidden layer; the further inputs are never
+            dropped.
     """
 
     widths: Sequence[int]

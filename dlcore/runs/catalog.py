@@ -183,7 +183,10 @@ def find(name: str) -> Path:
 
 
 def word(path: Path) -> str:
-    """Returns how the command line names a file: one of `folder()` by name, others by path."""
+    """Returns the word by which a command names an experiment file, as `find` takes it.
+
+    It is the name without ".py" for an experiment of `folder()`, and the path for other files.
+    """
     ours = path.stem in names() and (folder() / path.name).resolve() == path.resolve()
     return path.stem if ours else str(path)
 

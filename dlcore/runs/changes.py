@@ -65,7 +65,7 @@ def code_difference(before: str, now: str, name: str) -> list[str]:
         return []
     return list(
         difflib.unified_diff(
-            before.splitlines(), now.splitlines(), "as it began", name, lineterm="", n=1
+            before.split("\n"), now.split("\n"), "as it began", name, lineterm="", n=1
         )
     )[:60]
 

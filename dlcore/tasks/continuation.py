@@ -162,10 +162,12 @@ class PromptPredictor:
     def _encoded(self, prompt: str) -> np.ndarray:
         first = [] if self.start is None else [self.start]
         tokens = np.asarray([*first, *self.tokenizer.encode(prompt)], np.int32)
-        if not len(tokens) or (self.longest is not None and len(tokens) > self.longest):
-            limit = "at least 1" if self.longest is None else f"1 to {self.longest}"
+        if not len(tokens):
+            raise UsageError("an empty prompt: this model continues at least 1 token")
+        if self.longest is not None and len(tokens) > self.longest:
             raise UsageError(
-                f"a prompt of {len(tokens)} tokens, and this model takes {limit}: shorten it"
+                f"a prompt of {len(tokens)} tokens, and this model takes 1 to {self.longest}:"
+                " shorten it"
             )
         return tokens
 

@@ -44,6 +44,7 @@ pytestmark = pytest.mark.quick
         (CODE.replace("return 2", 'return "2"'), False),
         (CODE.replace("x: int = 1", "x: int = 2"), False),
         (CODE.replace("def f", "def g"), False),
+        (CODE.replace("return 2", "return '\u2028'"), False),
         (CODE.replace('    return 2  # two\n', '    """Only a docstring."""\n'), False),
         (CODE + "def broken(:\n", False),
     ],
@@ -52,6 +53,11 @@ def test_code_is_compared_without_comments_docstrings_and_layout(other: str, sam
     assert changes.same_code(CODE, other) is same
     assert changes.same_code(other, CODE) is same
     assert bool(changes.code_difference(CODE, other, "now")) is not same
+
+
+def test_a_difference_in_a_line_separator_inside_a_string_is_shown() -> None:
+    before, now = (f"x = 'a{each}b'\n" for each in ("\u2028", "\u2029"))
+    assert changes.code_difference(before, now, "mine.py")
 
 
 def test_a_difference_is_shown_as_a_diff() -> None:

@@ -98,6 +98,8 @@ def of_text(text: str, spans: Sequence[Span] = (), label: str = "") -> Tagged:
         offsets += list(itertools.pairwise(cuts))
     positions = []
     for span in spans:
+        if span.start >= span.end:
+            raise ValueError(f"{span} is empty: its end is after its start")
         if not 0 <= span.start < span.end <= len(text):
             raise ValueError(f"{span} leaves the text of {len(text)} characters")
         inside = [i for i, (a, b) in enumerate(offsets) if span.start <= a and b <= span.end]

@@ -75,15 +75,16 @@ def _turns(found: Read, split: str) -> list[Turn]:
 
 
 def prompt(tokens: Subwords, context: Sequence[Message], length: int) -> Int32[np.ndarray, " some"]:
-    """Encodes a context up to the token that begins an answer, of which the last tokens are kept.
+    """Encodes a context and the token that begins an answer; keeps the last `length` tokens.
 
     Args:
         tokens: the tokenizer, with the special tokens of `dialogues`.
-        context: the messages.
-        length: largest number of tokens.
+        context: the messages before the answer.
+        length: largest number of tokens, at least 1; the first tokens of a longer context are left
+            out.
 
     Returns:
-        int32 [at most length].
+        Tokens, int32 [n] with n <= `length`; the last one is "<|assistant|>".
     """
     begin = np.array([tokens.special("<|assistant|>")], np.int32)
     return np.concatenate([encoded(tokens, context).tokens, begin])[-length:]

@@ -80,6 +80,7 @@ def test_json_lines_have_offsets_into_the_text(tmp_path: Path) -> None:
     ("line", "fault"),
     [
         ("[1]", "there is no text"),
+        ('{"text": "a b", "spans": [{"start": 1, "end": 1, "label": "X"}]}', "is empty"),
         ('{"text": "a b", "spans": [{"start": 1, "end": 9, "label": "X"}]}', "leaves the text"),
         ('{"text": "a b", "spans": [{"start": "0", "end": 1, "label": "X"}]}', "whole numbers"),
         ('{"text": "a  b", "spans": [{"start": 1, "end": 3, "label": "X"}]}', "holds no word"),
