@@ -129,12 +129,15 @@ def describe(rows: Sequence[Row]) -> str:
 
     Args:
         rows: of one objective; those without units (biases and scales) are looked at only for
-            gradients that are not finite.
+            gradients and updates that are not finite.
     """
     kernels = [row for row in rows if row.units]
     not_finite = [row.name for row in rows if not math.isfinite(row.grad)]
     if not_finite:
         return f"Gradients are not finite: {_those(not_finite)}."
+    not_finite = [row.name for row in rows if not math.isfinite(row.update)]
+    if not_finite:
+        return f"Updates are not finite: {_those(not_finite)}."
     findings = [*_dead(kernels), *_apart([row for row in kernels if not _is_dead(row)])]
     large = [row for row in kernels if row.grad > APART * row.weight > 0]
     if large and not any("explode" in sentence for sentence in findings):

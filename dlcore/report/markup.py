@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TypeGuard
 
 # HTML forbids control characters, and UTF-8 cannot encode lone surrogates, which JSON allows.
-_UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+_UNFIT = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 # Unicode's Bidi_Control: embeddings, overrides and isolates change the order in which the text
 # around them is shown.
 _DIRECTION = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")

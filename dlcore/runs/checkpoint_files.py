@@ -112,14 +112,15 @@ def writing(folder: Path) -> Iterator[None]:
             if last is None
             else f"the checkpoint of step {last} is complete"
         )
+        reason = (text.splitlines() or [type(error).__name__])[0][:300]
         if isinstance(error, TimeoutError):  # Orbax waits by the wall clock
             raise Disrupted(
-                f"a checkpoint into {folder} took too long ({text.splitlines()[0][:300]}): the disk"
+                f"a checkpoint into {folder} took too long ({reason}): the disk"
                 f" or another process hangs, or the clock jumped; {kept}: dlcore resume"
                 f" {folder.parent}"
             ) from error
         raise UsageError(
-            f"cannot write a checkpoint into {folder}: {text.splitlines()[0][:300]}; {kept}: free"
+            f"cannot write a checkpoint into {folder}: {reason}; {kept}: free"
             " disk space (also see ulimit -f; or grant write permission), then dlcore resume"
             f" {folder.parent}"
         ) from error

@@ -121,11 +121,10 @@ class FoldsPredictor:
 
     def line(self, answer: RowAnswer) -> str:
         """Formats an answer as text: class or number, number of networks and deviation."""
-        number = f"{answer['number']:.6g}" if "number" in answer else line_of(answer)
-        return (
-            f"{number}; the mean of {answer['networks']} networks, deviation"
-            f" {answer['deviation']:.3g}"
-        )
+        is_number = "number" in answer
+        value = f"{answer['number']:.6g}" if is_number else line_of(answer)
+        deviation = f"{answer['deviation']:.3g}" if is_number else f"{answer['deviation']:.1%}"
+        return f"{value}; the mean of {answer['networks']} networks, deviation {deviation}"
 
 
 @functools.lru_cache(maxsize=1)

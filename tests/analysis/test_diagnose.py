@@ -134,6 +134,7 @@ def kernel(name: str, grad: float, weight: float = 1.0, update: float = 1e-3, de
             "Gradients explode: that of a is 30,000 times the size of its weights.",
         ),
         ([kernel("a", math.inf), kernel("b", math.nan)], "Gradients are not finite: a, b."),
+        ([kernel("a", 1.0, update=math.nan), kernel("b", 1.0)], "Updates are not finite: a."),
         ([kernel("a", 1.0, dead=2)], HEALTHY),  # a fifth may happen
         ([kernel("a", 1.0, dead=3)], "30 % of the units of a are dead."),
         (

@@ -57,7 +57,8 @@ def test_a_class_is_that_of_the_mean_probability(tmp_path: Path) -> None:
     for answer in found:
         likely = "malignant" if answer["classes"]["malignant"] > 0.5 else "benign"
         assert answer["class"] == likely
-    assert "; the mean of 2 networks, deviation " in predictor.line(found[0])
+    deviation = f"{found[0]['deviation']:.1%}"
+    assert predictor.line(found[0]).endswith(f"; the mean of 2 networks, deviation {deviation}")
 
 
 @pytest.mark.slow

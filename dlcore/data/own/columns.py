@@ -113,7 +113,10 @@ def recognised(
         mean, deviation = float(values.mean()), float(values.std())
     if not math.isfinite(deviation):
         raise UsageError(f"{where[0]}: the numbers of column {name!r} are too large: scale them")
-    found: Column = {"name": name, "kind": "number", "mean": mean, "deviation": deviation or 1.0}
+    # the deviation of equal numbers is not always 0: their mean is rounded
+    if values.min() == values.max() or not deviation:
+        deviation = 1.0
+    found: Column = {"name": name, "kind": "number", "mean": mean, "deviation": deviation}
     return {**found, "missing": missing, "indicator": missing > 0}
 
 

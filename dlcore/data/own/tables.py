@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -217,9 +218,16 @@ def _numbers(
             " finite number: mend it, or take --task classes"
         )
     found = np.array(values, np.float64)
-    mean, deviation = float(found[train].mean()), float(found[train].std())
-    if not deviation:
-        raise UsageError(f"{table.name}: the target {target!r} is {mean:g} in all rows of train")
+    known = found[train]
+    # the deviation of equal numbers is not always 0: their mean is rounded
+    if known.min() == known.max():
+        raise UsageError(
+            f"{table.name}: the target {target!r} is {known[0]:g} in all rows of train"
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = float(known.mean()), float(known.std())
+    if not math.isfinite(deviation):
+        raise UsageError(f"{table.name}: the target {target!r} has numbers too large: scale them")
     return Facts(task="number", classes=[], mean=mean, deviation=deviation), found
 
 

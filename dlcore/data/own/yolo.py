@@ -67,7 +67,7 @@ def description(path: Path) -> Path | None:
 
 
 def _names(value: object, file: Path) -> list[str]:
-    if isinstance(value, dict) and sorted(value) == list(range(len(value))):
+    if isinstance(value, dict) and set(value) == set(range(len(value))):
         value = [value[i] for i in range(len(value))]
     if not isinstance(value, list) or not value:
         raise UsageError(f"{file}: `names` must be a list of the classes, or {{0: name, 1: ...}}")

@@ -125,6 +125,22 @@ def test_classes_are_distinguished_from_numbers(
     assert (splits.facts.task, splits.facts.classes) == (expected, classes)
 
 
+def test_equal_numbers_whose_deviation_is_rounded_are_constant(tmp_path: Path) -> None:
+    assert 0 < np.full(11, 0.1).std() < 1e-15
+    where = [f"row {i}" for i in range(12)]
+    found = columns.recognised("x", [*["0.1"] * 10, "0.10", "3"], where, np.arange(11))
+    assert (found["mean"], found["deviation"]) == (pytest.approx(0.1), 1)
+    lines = [f"{i},0.1,train" for i in range(11)] + ["1,0.2,validation", "2,0.3,test"]
+    with pytest.raises(UsageError, match=r"the target 'y' is 0.1 in all rows of train"):
+        quiet(write(tmp_path, "\n".join(["x,y,split", *lines])), "y", "number")
+
+
+def test_a_target_whose_deviation_overflows_is_refused(tmp_path: Path) -> None:
+    lines = ["1,1e200,train", "2,3e200,train", "1,2e200,validation", "2,1e200,test"]
+    with pytest.raises(UsageError, match="the target 'y' has numbers too large"):
+        quiet(write(tmp_path, "\n".join(["x,y,split", *lines])), "y", "number")
+
+
 def test_rows_are_split_by_their_hash_so_that_new_ones_move_none(tmp_path: Path) -> None:
     def by_row(text: str) -> dict[tuple[str, ...], str]:
         splits = quiet(write(tmp_path, text), "letter")

@@ -172,9 +172,10 @@ def test_paths_that_hold_no_boxes(tmp_path: Path) -> None:
     (tmp_path / "data.yaml").write_text("names: [cat]")
     with pytest.raises(UsageError, match="has no `train`"):
         load(tmp_path)
-    (tmp_path / "data.yaml").write_text("train: images/train")
-    with pytest.raises(UsageError, match="`names` must be a list"):
-        load(tmp_path)
+    for names in ("", "\nnames: {0: cat, dog: 1}"):
+        (tmp_path / "data.yaml").write_text(f"train: images/train{names}")
+        with pytest.raises(UsageError, match="`names` must be a list"):
+            load(tmp_path)
     (tmp_path / "boxes.json").write_text("{")
     with pytest.raises(UsageError, match=r"boxes\.json: not JSON"):
         load(tmp_path / "boxes.json")
