@@ -21,7 +21,7 @@ from dlcore.data.sets import tables
 from dlcore.kernels import activations
 from dlcore.models.mlp import MLP
 from dlcore.options import RunOptions
-from dlcore.tasks import tabular
+from dlcore.tasks import tabular, tabular_predictor
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
 RUN = RunOptions(cpu_devices=1)  # a step is too short for several devices
@@ -61,7 +61,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         objectives={"net": Objective(tabular.loss(model, facts), c.recipe(c.steps))},
         evaluators=tabular.evaluators(model, splits),
         samples=[tabular.samples("Test rows", model, splits)],
-        predictor=tabular.predictor(model, facts, rows=c.batch),
+        predictor=tabular_predictor.predictor(model, facts, rows=c.batch),
         best="validation/loss",
     )
 
