@@ -17,7 +17,7 @@ import dlcore
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Range, Rate
 from dlcore.data.sets import captions
 from dlcore.models.captioning import Captioner, DecoderKind, Size
-from dlcore.tasks import captioning, image_augmentation
+from dlcore.tasks import captioning, captioning_predictor, image_augmentation
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
 
@@ -64,7 +64,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         augment=image_augmentation.shift_on_white(c.max_shift) if c.max_shift else None,
         evaluators=captioning.evaluators(describer, splits),
         samples=[captioning.samples(describer, splits.test)],
-        predictor=captioning.predictor(describer, splits.facts),
+        predictor=captioning_predictor.predictor(describer, splits.facts),
         best="validation/cider_greedy",
     )
 

@@ -14,6 +14,7 @@ from PIL import Image
 from dlcore.data.sets.captions import END, text
 from dlcore.errors import UsageError
 from dlcore.tasks import caption_scores, captioning
+from dlcore.tasks.captioning_predictor import CaptionOptions
 from dlcore.tasks.image_inputs import to_signed
 from dlcore.train.predictor import with_options
 from tests.child import built
@@ -91,7 +92,7 @@ def test_own_pictures_are_captioned_alike_in_any_company(tmp_path: Path) -> None
     white = np.full_like(images[0], 255)
     np.testing.assert_array_equal(predictor.items([tmp_path / "clear.png"], [])[0], white)
     np.testing.assert_array_equal(predictor.item(clear), white)
-    greedy = with_options(predictor, captioning.CaptionOptions(beams=1)).batch(state, items)
+    greedy = with_options(predictor, CaptionOptions(beams=1)).batch(state, items)
     tokens = predictor.describer.search(state.params, jnp.asarray(images), 1)[0]
     vocabulary = experiment.splits.facts.vocabulary
     assert [answer["caption"] for answer, _ in greedy] == [text(t, vocabulary) for t in tokens]
