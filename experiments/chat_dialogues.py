@@ -19,7 +19,7 @@ from dlcore.bounds import NonNegativeInt, PositiveInt, Rate
 from dlcore.data import tokenizer
 from dlcore.data.sets import dialogue_answers
 from dlcore.models.gpt import GPT, MATRICES, TENSOR, Size
-from dlcore.tasks import dialogue
+from dlcore.tasks import dialogue, dialogue_assistant
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, tuning, weights
 
 SETS = ("sgd_dialogue", "taskmaster4")
@@ -67,7 +67,7 @@ def build(c: Config, splits: Splits) -> Experiment:
     model = Model("net", GPT(size), dialogue.inputs)
     tuned = tuning.of_rank(model, splits.template(c.batch), MATRICES, c.rank)
     objectives = {tuned.trained: Objective(dialogue.loss(tuned), c.recipe(c.steps))}
-    assistant = dialogue.Assistant(size, used, c.longest, merged=tuned.merged)
+    assistant = dialogue_assistant.Assistant(size, used, c.longest, merged=tuned.merged)
     return Experiment(
         config=c,
         splits=splits,
@@ -76,8 +76,8 @@ def build(c: Config, splits: Splits) -> Experiment:
         objectives=objectives,
         evaluators=[*dialogue.evaluators(tuned, assistant, splits), tuning.evaluator(objectives)],
         samples=[dialogue.samples("Test dialogues", assistant, splits["test_answers"])],
-        predictor=dialogue.predictor(assistant),
-        text_model=dialogue.text_model(assistant),
+        predictor=dialogue_assistant.predictor(assistant),
+        text_model=dialogue_assistant.text_model(assistant),
         best="validation/perplexity",
         tensor_parallel=TENSOR,
     )

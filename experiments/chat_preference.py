@@ -20,7 +20,7 @@ from dlcore.bounds import PositiveFloat, PositiveInt, Range, Rate
 from dlcore.data import tokenizer
 from dlcore.data.sets import dialogue_pairs, dialogue_rewards
 from dlcore.models.gpt import GPT, TENSOR, Size
-from dlcore.tasks import dialogue, preference, preference_pairs, preference_samples
+from dlcore.tasks import dialogue_assistant, preference, preference_pairs, preference_samples
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, weights
 
 ADAMW = Recipe("adamw", lr=1e-4, warmup=0.1, weight_decay=0.01, clip_norm=1.0)
@@ -73,7 +73,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         tuning = preference_pairs.tuning(*shared, c.folds)
     else:
         tuning = preference.tuning(*shared, c.right_weight, c.wrong_weight)
-    assistant = dialogue.Assistant(size, used, c.longest)
+    assistant = dialogue_assistant.Assistant(size, used, c.longest)
     return Experiment(
         config=c,
         splits=splits,
@@ -82,8 +82,8 @@ def build(c: Config, splits: Splits) -> Experiment:
         objectives={n: Objective(loss, c.recipe(c.steps)) for n, loss in tuning.losses.items()},
         evaluators=tuning.evaluators,
         samples=[preference_samples.samples(policy, reference, splits.test, used)],
-        predictor=dialogue.predictor(assistant),
-        text_model=dialogue.text_model(assistant),
+        predictor=dialogue_assistant.predictor(assistant),
+        text_model=dialogue_assistant.text_model(assistant),
         best=tuning.best,
         tensor_parallel=TENSOR,
     )

@@ -1,10 +1,7 @@
-"""Answers in dialogues: perplexity by hand, generated answers, the predictor, and the template."""
+"""Answers in dialogues: perplexity by hand, scores of generated answers, and a sample."""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import json
 from typing import Any
 
 import jax
@@ -14,53 +11,12 @@ import pytest
 
 from dlcore.data.own.dialogues import Message
 from dlcore.data.sets import dialogue_answers, dialogues
-from dlcore.data.sets.dialogues import SPECIALS
 from dlcore.data.source import arrays
-from dlcore.data.tokens import Subwords, bpe
-from dlcore.errors import UsageError
-from dlcore.models.gpt import GPT, Size
+from dlcore.models.gpt import GPT
 from dlcore.models.sequence_probability import log_probability
 from dlcore.tasks import dialogue
-from dlcore.tasks.conversation import Conversation, Sampling
 from dlcore.train.model import Model
-from dlcore.train.step import State
-
-SIZE = Size(262, 48, layers=1, heads=2, width=8, rotary=True)
-
-
-@functools.cache
-def tokens() -> Subwords:
-    """Bytes, and the special tokens."""
-    return bpe(["aa"], 256 + len(SPECIALS), SPECIALS)
-
-
-@functools.cache
-def state() -> State:
-    """Random parameters, large enough that answers differ."""
-    tree = jax.jit(GPT(SIZE).init)(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
-    tree = jax.tree.map(lambda x: 20 * x if x.ndim > 1 else x, tree)
-    return State(jnp.zeros((), jnp.int32), {"net": tree}, {}, {})
-
-
-ASSISTANT = dialogue.Assistant(SIZE, tokens(), 8)
-
-
-@pytest.mark.slow
-def test_a_tuned_assistant_answers_and_talks_with_its_merged_parameters() -> None:
-    other = jax.tree.map(lambda x: -x, state().params["net"])
-    both = dataclasses.replace(state(), params={"net": other, "changes": {}})
-    merged = lambda params: jax.tree.map(lambda x: -x, params["net"])  # noqa: E731
-    tuned = dataclasses.replace(ASSISTANT, merged=merged)
-    prompt, padding = jnp.full((1, 8), 65), jnp.zeros(1, jnp.int32)
-    expected, found, plain = (
-        each.generate(its, prompt, padding, jax.random.key(0))
-        for each, its in ((ASSISTANT, state()), (tuned, both), (ASSISTANT, both))
-    )
-    np.testing.assert_array_equal(found.tokens, expected.tokens)
-    assert (np.asarray(plain.tokens) != np.asarray(expected.tokens)).any()
-    parameters = dialogue.text_model(tuned).parameters(both)
-    jax.tree.map(np.testing.assert_array_equal, parameters, state().params["net"])
-    assert dialogue.text_model(ASSISTANT).parameters(state()) is state().params["net"]
+from tests.tasks.test_dialogue_assistant import ASSISTANT, SIZE, state, tokens
 
 
 def test_log_probabilities_of_rows_by_hand() -> None:
@@ -129,22 +85,6 @@ def test_generated_retrieved_and_true_answers_are_scored() -> None:
     assert found["retrieved_distinct_2"] == 0
 
 
-@pytest.mark.slow
-def test_predicted_answers_do_not_depend_on_the_batch() -> None:
-    predictor = dialogue.predictor(ASSISTANT)
-    items = predictor.items([], ["Hello", "One tea, please", "No"])
-    together = predictor.batch(state(), items)
-    for item, (answer, _) in zip(items, together, strict=True):
-        ((alone, sample),) = predictor.batch(state(), [item])
-        assert alone["text"] == answer["text"]
-        assert alone["log_probability"] == pytest.approx(answer["log_probability"], abs=1e-3)
-        assert json.dumps(answer)
-        assert sample.title == "Answer"
-    for text, message in ((" ", "an empty message"), ("a" * 60, "this model reads 40")):
-        with pytest.raises(UsageError, match=message):
-            predictor.items([], [text])
-
-
 def test_a_sample_has_the_contexts_and_the_answers() -> None:
     prompt = dialogue_answers.prompt(tokens(), [], 40)
     padded = np.zeros((1, 40), np.int32)
@@ -159,20 +99,3 @@ def test_a_sample_has_the_contexts_and_the_answers() -> None:
     source = arrays("some", "1", "test", contents)
     (sample,) = dialogue.samples("Test", ASSISTANT, source)(state(), jax.random.key(0))
     assert sample.title == "Test"
-
-
-def test_a_conversation_has_the_tokens_of_the_template() -> None:
-    model = dialogue.text_model(ASSISTANT)
-    talking = Conversation(model, state(), Sampling(max_tokens=3, temperature=0.0))
-    special = tokens().special
-    talking.prompt("Hi")
-    hi, begin = tokens().encode("Hi").tolist(), [special("<|end|>"), special("<|user|>")]
-    after = [special("<|turn|>"), special("<|assistant|>")]
-    assert talking.tokens == [*begin, *hi, *after]
-    list(talking.answer())
-    answered = talking.tokens[len(begin) + len(hi) + len(after) :]
-    ended = bool(answered) and answered[-1] == special("<|turn|>")
-    talking.prompt("Hi")
-    closing = [] if ended else [special("<|turn|>")]
-    expected = [*begin, *hi, *after, *answered, *closing, special("<|user|>"), *hi, *after]
-    assert talking.tokens == expected

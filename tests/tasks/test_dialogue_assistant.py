@@ -1,0 +1,90 @@
+"""An assistant: its parameters, its answers in any batch, and the tokens of its conversations."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dlcore.data.sets.dialogues import SPECIALS
+from dlcore.data.tokens import Subwords, bpe
+from dlcore.errors import UsageError
+from dlcore.models.gpt import GPT, Size
+from dlcore.tasks import dialogue_assistant
+from dlcore.tasks.conversation import Conversation, Sampling
+from dlcore.train.step import State
+
+SIZE = Size(262, 48, layers=1, heads=2, width=8, rotary=True)
+
+
+@functools.cache
+def tokens() -> Subwords:
+    """Bytes, and the special tokens."""
+    return bpe(["aa"], 256 + len(SPECIALS), SPECIALS)
+
+
+@functools.cache
+def state() -> State:
+    """Random parameters, large enough that answers differ."""
+    tree = jax.jit(GPT(SIZE).init)(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
+    tree = jax.tree.map(lambda x: 20 * x if x.ndim > 1 else x, tree)
+    return State(jnp.zeros((), jnp.int32), {"net": tree}, {}, {})
+
+
+ASSISTANT = dialogue_assistant.Assistant(SIZE, tokens(), 8)
+
+
+@pytest.mark.slow
+def test_a_tuned_assistant_answers_and_talks_with_its_merged_parameters() -> None:
+    other = jax.tree.map(lambda x: -x, state().params["net"])
+    both = dataclasses.replace(state(), params={"net": other, "changes": {}})
+    merged = lambda params: jax.tree.map(lambda x: -x, params["net"])  # noqa: E731
+    tuned = dataclasses.replace(ASSISTANT, merged=merged)
+    prompt, padding = jnp.full((1, 8), 65), jnp.zeros(1, jnp.int32)
+    expected, found, plain = (
+        each.generate(its, prompt, padding, jax.random.key(0))
+        for each, its in ((ASSISTANT, state()), (tuned, both), (ASSISTANT, both))
+    )
+    np.testing.assert_array_equal(found.tokens, expected.tokens)
+    assert (np.asarray(plain.tokens) != np.asarray(expected.tokens)).any()
+    parameters = dialogue_assistant.text_model(tuned).parameters(both)
+    jax.tree.map(np.testing.assert_array_equal, parameters, state().params["net"])
+    assert dialogue_assistant.text_model(ASSISTANT).parameters(state()) is state().params["net"]
+
+
+@pytest.mark.slow
+def test_predicted_answers_do_not_depend_on_the_batch() -> None:
+    predictor = dialogue_assistant.predictor(ASSISTANT)
+    items = predictor.items([], ["Hello", "One tea, please", "No"])
+    together = predictor.batch(state(), items)
+    for item, (answer, _) in zip(items, together, strict=True):
+        ((alone, sample),) = predictor.batch(state(), [item])
+        assert alone["text"] == answer["text"]
+        assert alone["log_probability"] == pytest.approx(answer["log_probability"], abs=1e-3)
+        assert json.dumps(answer)
+        assert sample.title == "Answer"
+    for text, message in ((" ", "an empty message"), ("a" * 60, "this model reads 40")):
+        with pytest.raises(UsageError, match=message):
+            predictor.items([], [text])
+
+
+def test_a_conversation_has_the_tokens_of_the_template() -> None:
+    model = dialogue_assistant.text_model(ASSISTANT)
+    talking = Conversation(model, state(), Sampling(max_tokens=3, temperature=0.0))
+    special = tokens().special
+    talking.prompt("Hi")
+    hi, begin = tokens().encode("Hi").tolist(), [special("<|end|>"), special("<|user|>")]
+    after = [special("<|turn|>"), special("<|assistant|>")]
+    assert talking.tokens == [*begin, *hi, *after]
+    list(talking.answer())
+    answered = talking.tokens[len(begin) + len(hi) + len(after) :]
+    ended = bool(answered) and answered[-1] == special("<|turn|>")
+    talking.prompt("Hi")
+    closing = [] if ended else [special("<|turn|>")]
+    expected = [*begin, *hi, *after, *answered, *closing, special("<|user|>"), *hi, *after]
+    assert talking.tokens == expected
