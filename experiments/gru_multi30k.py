@@ -16,7 +16,7 @@ from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
 from dlcore.data import tokenizer
 from dlcore.data.sets import pairs
 from dlcore.models.attention_gru import AttentionGRU, Size, begin
-from dlcore.tasks import translation
+from dlcore.tasks import translation, translation_predictor
 from dlcore.train import DataSource, Experiment, Model, Objective, Published, Recipe, Splits
 
 
@@ -63,7 +63,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         objectives={"net": Objective(loss, c.recipe(c.steps))},
         evaluators=translation.evaluators(translator, splits.validation, splits.test),
         samples=[translation.samples(translator, splits.test)],
-        predictor=translation.predictor(translator),
+        predictor=translation_predictor.predictor(translator),
         best="validation/bleu_greedy",
         published=None if c.reverse else Published("bleu_lowercase", 28.3, source),
     )
