@@ -1,36 +1,24 @@
-"""Classification: loss, samples, and predictions for a user's files."""
+"""Classification: the loss, and samples of images and texts."""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
-from jaxtyping import Float, Integer
 
 from dlcore.data.checks import index_below
 from dlcore.data.facts import Facts
-from dlcore.data.own import images as image_files
 from dlcore.data.sets.sentences import Sentences
 from dlcore.data.source import Source
-from dlcore.data.stream import in_order
-from dlcore.errors import UsageError
 from dlcore.samples import Images, Sample, Table
-from dlcore.tasks.class_answers import ClassAnswer, ClassOptions, answer_of, line_of
+from dlcore.tasks.class_probabilities import probabilities
+from dlcore.tasks.classification_predictor import ImagePredictor
 from dlcore.tasks.confusion import by_class, confusions, digits
 from dlcore.train.model import Logits
-from dlcore.train.predictor import Answer
 from dlcore.train.step import Batch, Extra, Loss, Mean, Out, Params, State, mean
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 
 def loss(
@@ -129,71 +117,6 @@ def _image_samples(
     return [*result, *tables]
 
 
-@dataclasses.dataclass(frozen=True)
-class ImagePredictor:
-    """Predicts the classes of image files.
-
-    Attributes:
-        model: computes logits [batch, classes] of images of the training data's shape and dtype.
-        facts: of the training data: `classes`, and the shape of the field `image`.
-        options: flags of `dlcore predict`.
-    """
-
-    model: Logits
-    facts: Facts
-    options: ClassOptions = dataclasses.field(default_factory=ClassOptions)
-
-    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
-        """Reads image files, resized to the shape of the training images.
-
-        Raises:
-            UsageError: a file is not an image, or lines of text are given.
-        """
-        if text:
-            raise UsageError("this model reads images: name image files")
-        return [image_files.read(file, self._shape) for file in files]
-
-    def item(self, value: np.ndarray | Image) -> np.ndarray:
-        """Converts an image to uint8 [height, width, channels], the shape of the training images.
-
-        Args:
-            value: an image of Pillow, which is resized and converted; or uint8 of that shape, where
-                a grey image may lack the axis of its channel.
-
-        Raises:
-            UsageError: an array of another shape or dtype.
-        """
-        return image_files.of_value(value, self._shape)
-
-    @property
-    def _shape(self) -> tuple[int, ...]:
-        return tuple(self.facts.fields["image"]["shape"])
-
-    def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
-        """Answers a batch of images.
-
-        Args:
-            state: trained parameters.
-            items: as `items` returned them.
-
-        Returns:
-            ({"class", "probability", "classes": {name: probability}}, the image) of each.
-        """
-        images = np.stack(items)
-        batch = {"image": images, "row": np.arange(len(images), dtype=np.int32)}
-        p = np.asarray(softmax_of(self.model)(state.params, state.extra, batch))
-        answers: list[Answer] = []
-        for image, each in zip(images, p, strict=True):
-            answer = answer_of(each, self.facts.classes, self.options.top)
-            caption = f"{answer['class']} {answer['probability']:.0%}"
-            answers.append((answer, Images("Predicted", image[None], (caption,))))
-        return answers
-
-    def line(self, answer: ClassAnswer) -> str:
-        """Formats an answer: the most likely class first."""
-        return line_of(answer)
-
-
 def predictor(model: Logits, facts: Facts) -> ImagePredictor:
     """Returns the predictor of a classifier of images.
 
@@ -247,40 +170,6 @@ def _text_samples(
     worst = _worst(probability, true)
     mistakes = [table(f"{title}: the worst mistakes", worst)] if len(worst) else []
     return [table(title, first), *mistakes, confusions(title, true, predicted, names)]
-
-
-def probabilities(
-    logits: Logits, state: State, source: Source, batch: int = 250
-) -> tuple[Float[np.ndarray, "n classes"], Integer[np.ndarray, " n"]]:
-    """Computes the class probabilities of all examples of a source, in order.
-
-    Args:
-        logits: a model that computes logits [batch, classes].
-        state: trained parameters.
-        source: its examples have a `label`.
-        batch: examples per batch.
-
-    Returns:
-        Softmax of the logits, float32 [N, classes], and true labels [N].
-    """
-    batch, softmax = min(batch, len(source)), softmax_of(logits)
-    chunks, labels = [], []
-    for rows in in_order(source, batch, np.arange(batch)):
-        counts = rows["mask"] > 0
-        chunks.append(np.asarray(softmax(state.params, state.extra, rows))[counts])
-        labels.append(rows["label"][counts])
-    return np.concatenate(chunks), np.concatenate(labels)
-
-
-# cached, since several seeds of one program call it one after the other with arrays of one shape
-@functools.lru_cache(maxsize=1)
-def softmax_of(logits: Logits) -> Callable[[Params, Extra, Mapping[str, np.ndarray]], Array]:
-    """Returns the compiled (params, extra, batch) -> probabilities, float32 [batch, classes]."""
-    return jax.jit(
-        lambda params, extra, batch: jax.nn.softmax(
-            logits(params, extra, batch, None, False)[0].astype(jnp.float32)
-        )
-    )
 
 
 def _worst(p: np.ndarray, true: np.ndarray, count: int = 20) -> np.ndarray:

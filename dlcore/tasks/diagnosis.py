@@ -19,7 +19,7 @@ from dlcore.metrics import diagnosis as metrics
 from dlcore.metrics.calibration import reliability
 from dlcore.metrics.known import Metric
 from dlcore.samples import Plot, Sample, Series, Table, Text
-from dlcore.tasks import classification
+from dlcore.tasks import class_probabilities, classification
 from dlcore.tasks.reliability import diagram
 from dlcore.train.evaluators import Collected, Evaluator, Scored
 from dlcore.train.model import Logits, Model
@@ -239,7 +239,7 @@ def samples(
 
     def draw(state: State, key: Array) -> list[Sample]:
         found = {
-            split: classification.probabilities(scaled, state, splits[split])
+            split: class_probabilities.probabilities(scaled, state, splits[split])
             for split in ("validation", "test")
         }
         raw = softmax_of(model, state, splits.test)
@@ -275,7 +275,7 @@ def softmax_of(model: Logits, state: State, source: Source, batch: int = 250) ->
     return np.concatenate(found)
 
 
-# apart from that of `classification`, which holds the calibrated model
+# apart from that of `class_probabilities`, which holds the calibrated model
 @functools.lru_cache(maxsize=1)
 def _softmax(model: Logits) -> Callable[[Params, Extra, Mapping[str, np.ndarray]], Array]:
     return jax.jit(

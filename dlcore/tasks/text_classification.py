@@ -16,7 +16,7 @@ from dlcore.data.sets import sentences
 from dlcore.data.tokens import Subwords
 from dlcore.samples import Table
 from dlcore.tasks.class_answers import ClassAnswer, ClassOptions, answer_of, line_of
-from dlcore.tasks.classification import softmax_of
+from dlcore.tasks.class_probabilities import softmax_of
 from dlcore.train.model import Logits
 from dlcore.train.predictor import Answer
 from dlcore.train.step import Batch, Mean, State, mean

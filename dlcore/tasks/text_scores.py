@@ -15,7 +15,7 @@ from dlcore.metrics.calibration import reliability
 from dlcore.metrics.classes import class_scores
 from dlcore.metrics.known import Metric
 from dlcore.samples import Sample
-from dlcore.tasks import classification
+from dlcore.tasks import class_probabilities, classification
 from dlcore.tasks.confusion import by_class
 from dlcore.tasks.reliability import diagram
 from dlcore.train.evaluators import Collected, Evaluator, Scored
@@ -133,7 +133,7 @@ def samples(
     shown = classification.text_samples(title, model, source, classes)
 
     def draw(state: State, key: Array) -> list[Sample]:
-        p, true = classification.probabilities(model, state, source)
+        p, true = class_probabilities.probabilities(model, state, source)
         return [
             *shown(state, key),
             by_class(title, true, p.argmax(1), classes),

@@ -15,7 +15,7 @@ from dlcore import sharding
 from dlcore.errors import UsageError
 from dlcore.export import answers
 from dlcore.export.answers import Answered, Input
-from dlcore.tasks import classification
+from dlcore.tasks.class_probabilities import probabilities
 from dlcore.tasks.continuation import PromptOptions
 from dlcore.train.experiment import Experiment
 from dlcore.train.init import initial
@@ -51,7 +51,7 @@ def test_texts_are_classified_as_in_evaluation() -> None:
     experiment, state = untrained("bert_polarity")
     test: Any = experiment.splits.test
     predictor: Any = experiment.predictor
-    expected, _ = classification.probabilities(predictor.model, state, test)
+    expected, _ = probabilities(predictor.model, state, test)
     texts = test.texts[:70]  # more than a batch, some longer than a row
     found = answered("bert_polarity", *texts)
     assert [each["text"] for each in found] == list(texts)
@@ -117,60 +117,6 @@ def test_the_options_of_prompts_have_bounds() -> None:
     ):
         with pytest.raises(UsageError):
             bounds.check(PromptOptions(**options))  # type: ignore[arg-type]
-
-
-@pytest.mark.slow
-def test_sentences_are_translated_as_in_evaluation() -> None:
-    experiment, state = untrained("transformer_multi30k")
-    predictor: Any = experiment.predictor
-    test: Any = experiment.splits.test
-    texts = test.source_texts[:3]
-    expected = predictor.translator.translate(state.params, texts)
-    found = answered("transformer_multi30k", *texts)
-    assert [each["translation"] for each in found] == expected
-    assert [each["source"] for each in found] == list(texts)
-    (alone,) = answered("transformer_multi30k", texts[1])
-    assert alone["score"] == pytest.approx(found[1]["score"], rel=1e-4)
-    assert -np.inf < alone["score"] < 0
-    (refused,) = answered("transformer_multi30k", "na " * 200)
-    assert "translates at most" in refused
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["gan_mnist", pytest.param("flow_mnist", marks=pytest.mark.slow)])
-def test_images_are_generated_by_seed_and_class(name: str) -> None:
-    experiment, state = untrained(name)
-    predictor: Any = experiment.predictor
-
-    def generated(count: int, **options: Any) -> list[Any]:
-        changed = with_options(predictor, type(predictor.options)(**options))
-        return changed.generated(state, count)
-
-    found = generated(12)
-    assert [each["class"] for each, _ in found] == [str(i % 10) for i in range(12)]
-    assert all(sample.images.shape == (1, 28, 28, 1) for _, sample in found)
-    again, other = generated(12), generated(12, seed=1)
-    same = [(a[1].images == b[1].images).all() for a, b in zip(found, again, strict=True)]
-    assert all(same)
-    assert not (found[0][1].images == other[0][1].images).all()
-    walk = generated(12, walk=5)
-    assert [each["class"] for each, _ in walk] == [str(i // 5) for i in range(12)]
-    np.testing.assert_allclose(walk[0][1].images, found[0][1].images, atol=1e-5)
-    sevens = generated(12, label="7")
-    assert {each["class"] for each, _ in sevens} == {"7"}
-    np.testing.assert_allclose(sevens[7][1].images, found[7][1].images, atol=1e-5)
-    with pytest.raises(UsageError, match="the classes of this model are 0, 1"):
-        generated(1, label="cat")
-
-
-@pytest.mark.slow
-def test_a_model_without_classes_takes_no_label() -> None:
-    experiment, state = untrained("gan_mnist", conditional=False)
-    predictor: Any = experiment.predictor
-    assert predictor.generated(state, 1)[0][0] == {"seed": 0}
-    changed = with_options(predictor, type(predictor.options)(label="7"))
-    with pytest.raises(UsageError, match="none, as it was trained without"):
-        changed.generated(state, 1)
 
 
 @pytest.mark.slow

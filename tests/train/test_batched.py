@@ -16,11 +16,8 @@ from dlcore.data.sets.sentences import Sentences
 from dlcore.data.source import arrays
 from dlcore.runs import catalog
 from dlcore.samples import Images, Table
-from dlcore.tasks.classification import (
-    probabilities,
-    samples,
-    text_samples,
-)
+from dlcore.tasks.class_probabilities import probabilities
+from dlcore.tasks.classification import samples, text_samples
 from dlcore.tasks.confusion import confusions, cross_validated
 from dlcore.train.step import State
 
