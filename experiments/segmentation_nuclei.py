@@ -20,7 +20,7 @@ from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
 from dlcore.data.sets import instances as sets
 from dlcore.models.cnn import Normalisation
 from dlcore.models.segmenter import Segmenter
-from dlcore.tasks import instances, instances_predictor, segmentation
+from dlcore.tasks import instances, instances_predictor, instances_samples, segmentation
 from dlcore.tasks.map_augmentation import Augmentation
 from dlcore.tasks.segmentation import Weighting
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
@@ -76,7 +76,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         },
         augment=c.augmentation(),
         evaluators=instances.evaluators(model, splits, c.smallest),
-        samples=[instances.samples("Test images", model, splits, c.smallest)],
+        samples=[instances_samples.samples("Test images", model, splits, c.smallest)],
         predictor=instances_predictor.predictor(model, splits.facts, c.smallest),
         best="validation/average_precision",
     )

@@ -17,7 +17,8 @@ from dlcore.data.sets.instances import reflected
 from dlcore.errors import UsageError
 from dlcore.samples import Part, PartWriter
 from dlcore.samples.overlay import outlined
-from dlcore.tasks.instances import FOUND, brightened, confidences, probabilities, separated
+from dlcore.tasks.instances import confidences, probabilities, separated
+from dlcore.tasks.instances_samples import FOUND, brightened
 from dlcore.train.model import Logits
 from dlcore.train.predictor import Answer
 from dlcore.train.step import State

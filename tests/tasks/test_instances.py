@@ -14,12 +14,10 @@ from scipy import ndimage
 from dlcore.data.sets import instances as sets
 from dlcore.data.sets import synthetic_maps
 from dlcore.data.source import first
-from dlcore.errors import UsageError
 from dlcore.metrics.calibration import reliability
 from dlcore.metrics.segmentation import average_precision
 from dlcore.samples import Plot, Text
-from dlcore.tasks import instances
-from dlcore.tasks.instances_predictor import InstancePredictor, measured
+from dlcore.tasks import instances, instances_samples
 from dlcore.train.step import State
 
 pytestmark = pytest.mark.quick
@@ -85,16 +83,6 @@ def test_scores_by_hand() -> None:
     assert made["count_error"] == pytest.approx(0.5)
 
 
-def test_measures_of_each_instance() -> None:
-    numbers = np.zeros((6, 8), np.int32)
-    numbers[1:3, 2:6] = 1
-    p = np.full((6, 8, 3), (0.25, 0.5, 0.25), np.float32)
-    found = measured(numbers, p)
-    assert (found["count"], found["width"], found["height"]) == (1, 8, 6)
-    assert found["instances"] == [{"pixels": 8, "x": 3.5, "y": 1.5, "confidence": 0.75}]
-    assert measured(np.zeros((6, 8), np.int32), p)["instances"] == []
-
-
 def test_confidences_are_measured_against_true_instances_by_hand() -> None:
     true, p = np.zeros((8, 20), int), np.full((8, 20, 3), (1.0, 0.0, 0.0), np.float32)
     true[1:5, 1:5], true[1:5, 12:18] = 1, 2
@@ -119,7 +107,7 @@ def test_samples_and_scores_of_a_network_with_and_without_instances(there: bool)
     splits = sets.load("nuclei_dsb2018", "offline", 100, 48)
     splits = replace(splits, test=first(splits.test, 6))
     state = State(jnp.zeros((), jnp.int32), {}, {}, {})
-    shown = instances.samples("Test images", model, splits, 16)(state, jax.random.key(0))
+    shown = instances_samples.samples("Test images", model, splits, 16)(state, jax.random.key(0))
     assert isinstance(shown[0], Text)
     assert shown[0].text == sets.GENERATED_NOTICE
     plots = [each for each in shown if isinstance(each, Plot)]
@@ -147,26 +135,3 @@ def test_contrast_does_not_depend_on_the_exposure_or_on_one_bright_spot() -> Non
     changed = np.asarray(instances.contrasted({"image": spot}, key, False))
     np.testing.assert_allclose(np.ptp(changed[:, 10:]), np.ptp(plain[:, 10:]), atol=0.1)
     assert not np.asarray(instances.contrasted({"image": 0 * image}, key, False)).any()
-
-
-def test_an_image_of_another_kind_is_answered_with_a_warning() -> None:
-    def model(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
-        image = batch["image"].astype(jnp.float32)
-        return jnp.concatenate([100 - image, image - 100, 0 * image - 50], -1), extra
-
-    made = InstancePredictor(model, brightest=50.0)
-    state = State(jnp.zeros((), jnp.int32), {}, {}, {})
-    image = np.zeros((30, 41), np.uint8)
-    image[5:15, 6:20] = 200
-    items = [made.item(image), made.item(255 - image)]
-    (dark, sample), (bright, _) = made.batch(state, items)
-    assert dark["count"] == 1
-    assert dark["instances"][0]["pixels"] == 140
-    assert (dark["width"], dark["height"]) == (41, 30)
-    np.testing.assert_array_equal(sample.instances > 0, image > 100)
-    assert "warning" not in dark
-    assert "another kind" in bright["warning"]
-    assert "1 instances" in made.line(dark)
-    assert "warning" in made.line(bright)
-    with pytest.raises(UsageError, match="an image here is uint8"):
-        made.item(image.astype(float))
