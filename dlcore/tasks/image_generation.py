@@ -2,62 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float, Integer, Shaped
+from jaxtyping import Integer, Shaped
 
 from dlcore.data.splits import Splits
-from dlcore.errors import UsageError
 from dlcore.metrics.generation import frechet, neighbours
 from dlcore.metrics.known import Metric
-from dlcore.models.apply import apply
-from dlcore.models.cnn import CNN
 from dlcore.samples import Images, Sample
-from dlcore.tasks.noise import Draw, NoiseOptions, draw, normal
-from dlcore.train import weights
-from dlcore.train.batched import over
+from dlcore.tasks.classifier_features import Extractor, Features, feature_extractor
+from dlcore.tasks.image_generator import Generate, ImageGenerator
 from dlcore.train.evaluators import Evaluator, OfState
-from dlcore.train.predictor import Answer
 from dlcore.train.step import State
-
-
-class Generate(Protocol):
-    """Protocol of functions that generate images, by class where the model has classes.
-
-    (state, key, count, label=None, draw=normal) -> images [count, height, width, channels] in
-    [0, 1], and their classes int32 [count] or None; all arguments are positional.
-    """
-
-    def __call__(
-        self,
-        state: State,
-        key: Array,
-        count: int,
-        label: np.ndarray | None = None,
-        draw: Draw = normal,
-        /,
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Generates images.
-
-        Args:
-            state: trained parameters.
-            key: random key.
-            count: number of images.
-            label: their classes, int32 [count]; None: all classes in turn.
-            draw: (key, shape) -> the noise from which they are generated.
-
-        Returns:
-            Images [count, height, width, channels] in [0, 1], and their classes int32 [count] or
-            None.
-        """
-
 
 DISTANCES = {
     "frechet_on_classifier_features": Metric("lower"),
@@ -73,56 +33,6 @@ METRICS = {
     "recall": Metric("higher"),
 }
 CONFIDENT = 0.9  # an image is legible where the largest class probability is at least this
-
-
-class Features(NamedTuple):
-    """Outputs of a classifier for images.
-
-    Attributes:
-        features: float [n, d], of its last hidden layer.
-        probabilities: float [n, classes].
-    """
-
-    features: Float[np.ndarray, "n d"]
-    probabilities: Float[np.ndarray, "n classes"]
-
-
-Extractor = Callable[[np.ndarray], Features]
-
-
-def feature_extractor(path: Path) -> Extractor:
-    """Loads an exported `CNN` with batch normalisation as an extractor of features.
-
-    Args:
-        path: of the exported file; the network's sizes are read from it.
-
-    Returns:
-        Images [n, height, width, channels], uint8 or floats in [0, 1] -> `Features`.
-
-    Raises:
-        UsageError: the file is missing or damaged.
-    """
-    loaded = weights.load(path)
-    params = loaded["params"]["net"]
-    layers = sum(name.startswith("Conv_") for name in params)
-    widths = [params[f"Conv_{i}"]["kernel"].shape[-1] for i in range(layers)]
-    hidden, classes = params["Dense_1"]["kernel"].shape
-    net = CNN(widths, hidden, classes, norm="batch")
-
-    def run(images: Array) -> Array:
-        images = images / 255 if images.dtype == jnp.uint8 else images
-
-        def output(features: bool) -> Array:
-            trees = loaded["params"], loaded["extra"]
-            return apply(net, "net", *trees, images, features=features)[0]
-
-        return jnp.concatenate([output(True), jax.nn.softmax(output(False))], -1)
-
-    def extract(images: np.ndarray) -> Features:
-        both = over(run, images)
-        return Features(both[:, :hidden], both[:, hidden:])
-
-    return extract
 
 
 def legibility(
@@ -250,64 +160,6 @@ def samples(
         (state, key) -> samples.
     """
     return lambda state, key: [Images(title, generate(state, key, count)[0])]
-
-
-@dataclasses.dataclass(frozen=True)
-class GenerationOptions(NoiseOptions):
-    """Flags of `dlcore predict` for a generator of images."""
-
-    label: str = ""
-    """the class to generate; by default all classes in turn"""
-
-
-@dataclasses.dataclass(frozen=True)
-class ImageGenerator:
-    """Generates images for `dlcore predict --count`.
-
-    Attributes:
-        generate: (state, key, count, label, draw) -> images and their classes.
-        classes: names of the classes of a class-conditional model; () for other models.
-        options: flags of `dlcore predict`.
-    """
-
-    generate: Generate
-    classes: Sequence[str]
-    options: GenerationOptions = dataclasses.field(default_factory=GenerationOptions)
-
-    def generated(self, state: State, count: int) -> list[Answer]:
-        """Generates images of the class `options.label`, or of all classes in turn.
-
-        Args:
-            state: trained parameters.
-            count: number of images.
-
-        Returns:
-            ({"seed"} and "class" where there are classes, the image) of each; the seed is that of
-            the options, the same for all.
-
-        Raises:
-            UsageError: an unknown class, or a class for a model without classes.
-        """
-        o, label = self.options, None
-        if o.label:
-            if o.label not in self.classes:
-                there = ", ".join(self.classes) or "none, as it was trained without"
-                raise UsageError(f"--label {o.label}: the classes of this model are {there}")
-            label = np.full(count, list(self.classes).index(o.label), np.int32)
-        elif o.walk and self.classes:  # another class with each point, and none between them
-            label = (np.arange(count) // o.walk % len(self.classes)).astype(np.int32)
-        images, of = self.generate(state, jax.random.key(o.seed), count, label, draw(o))
-        answers: list[Answer] = []
-        for number, image in enumerate(images):
-            answer: dict[str, object] = {"seed": o.seed}
-            if of is not None and self.classes:
-                answer["class"] = self.classes[of[number]]
-            answers.append((answer, Images(f"Generated, seed {o.seed}", image[None])))
-        return answers
-
-    def line(self, answer: Mapping[str, object]) -> str:
-        """Formats an answer: the class, where there are classes, and the seed."""
-        return ", ".join(f"{name} {answer[name]}" for name in ("class", "seed") if name in answer)
 
 
 def predictor(generate: Generate, classes: Sequence[str] = ()) -> ImageGenerator:

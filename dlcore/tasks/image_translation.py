@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from PIL import Image
 
 from dlcore.data.facts import Facts
-from dlcore.data.own import images as image_files
 from dlcore.data.splits import Splits
 from dlcore.metrics.known import Metric
 from dlcore.samples import Images, Sample, Table
-from dlcore.tasks.image_generation import Extractor, feature_extractor
+from dlcore.tasks.classifier_features import Extractor, feature_extractor
 from dlcore.tasks.image_inputs import to_signed
+from dlcore.tasks.image_translation_predictor import TranslationPredictor
 from dlcore.train.batched import over
 from dlcore.train.evaluators import Collected, Evaluator, OfState, Scored
 from dlcore.train.model import Model
-from dlcore.train.predictor import Answer
 from dlcore.train.step import Batch, State
 
 ERRORS = ("error_to_b", "error_to_a")
@@ -88,7 +83,7 @@ def evaluators(to_b: Model, to_a: Model, splits: Splits, classifier: Path) -> li
         to_b, to_a: the translators to the second and to the first style.
         splits: train and test have `a` and `b`, in memory. If `facts.digits`, test also has
             `true_a`, `true_b` and `label_b`, and there is a validation split.
-        classifier: an exported classifier of digits (`image_generation.feature_extractor`).
+        classifier: an exported classifier of digits (`classifier_features.feature_extractor`).
     """
 
     def score(state: State) -> dict[str, float]:
@@ -232,87 +227,6 @@ def kept_by_digit(title: str, found: Mapping[str, np.ndarray], label: np.ndarray
         fractions = (float((each[here] == digit).mean()) for each in found.values())
         rows.append((str(digit), int(here.sum()), *(round(each, 3) for each in fractions)))
     return Table(title, ("digit", "pictures", *found), tuple(rows))
-
-
-@dataclasses.dataclass(frozen=True)
-class TranslationOptions:
-    """Flags of `dlcore predict` for a translator of pictures."""
-
-    direction: Literal["to_b", "to_a"] = "to_b"
-    """which style is made: to_b the second one, to_a the first one"""
-
-
-@dataclasses.dataclass(frozen=True)
-class TranslationPredictor:
-    """Translates a user's pictures into the style that `options.direction` names.
-
-    Attributes:
-        to_b: maps pictures [batch, height, width, c] in [-1, 1] from the first style to the second.
-        to_a: maps them from the second style to the first.
-        facts: of the training data: `domains`, the names of both styles, and the shape of the field
-            `a`.
-        options: flags of `dlcore predict`.
-    """
-
-    to_b: Model
-    to_a: Model
-    facts: Facts
-    options: TranslationOptions = dataclasses.field(default_factory=TranslationOptions)
-
-    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
-        """Reads picture files, resized to the shape of the training pictures.
-
-        Args:
-            files: the pictures.
-            text: not used.
-
-        Returns:
-            uint8 [height, width, c] of each.
-
-        Raises:
-            UsageError: a file is no picture.
-        """
-        return [image_files.read(file, self._shape) for file in files]
-
-    def item(self, value: np.ndarray | Image.Image) -> np.ndarray:
-        """Converts an image of Pillow, or an array uint8 of the shape of the training pictures.
-
-        Raises:
-            UsageError: an array of another shape or dtype.
-        """
-        return image_files.of_value(value, self._shape)
-
-    def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
-        """Answers a batch of pictures.
-
-        Args:
-            state: trained parameters.
-            items: as `items` returned them.
-
-        Returns:
-            ({"from", "to"}, the names of both styles; the translated picture) of each.
-        """
-        names = list(self.facts.domains)
-        if self.options.direction == "to_a":
-            names.reverse()
-        made = np.asarray(self._compiled(state.params, state.extra, np.stack(items)))
-        return [
-            (dict(zip(("from", "to"), names, strict=True)), Images(f"As {names[1]}", each[None]))
-            for each in made
-        ]
-
-    @property
-    def _shape(self) -> tuple[int, ...]:
-        return tuple(self.facts.fields["a"]["shape"])
-
-    @functools.cached_property
-    def _compiled(self) -> Callable[..., Array]:
-        model = self.to_b if self.options.direction == "to_b" else self.to_a
-
-        def run(params: Any, extra: Any, images: Array) -> Array:
-            return (model.on(params, extra, to_signed(images)) + 1) / 2
-
-        return jax.jit(run)
 
 
 def predictor(to_b: Model, to_a: Model, facts: Facts) -> TranslationPredictor:

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from dlcore.kernels.flow import Method, integrate
-from dlcore.tasks.image_generation import Generate
+from dlcore.tasks.image_generator import Generate
 from dlcore.tasks.noise import Draw, normal
 from dlcore.train.batched import over
 from dlcore.train.model import Model

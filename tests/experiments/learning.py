@@ -20,7 +20,7 @@ from dlcore.metrics.generation import frechet
 from dlcore.metrics.images import psnr
 from dlcore.options import RunOptions
 from dlcore.runs import catalog
-from dlcore.tasks import detection_baseline, image_generation, questions, segmentation
+from dlcore.tasks import classifier_features, detection_baseline, questions, segmentation
 from dlcore.train.compile import compile_step
 from dlcore.train.evaluate import LossEvaluation, averaged, packed_step
 from dlcore.train.evaluators import Collector
@@ -322,7 +322,7 @@ def drawn_pixel_by_pixel(page: str) -> Callable[[Experiment], float]:
     """
 
     def measured(experiment: Experiment) -> float:
-        see = image_generation.feature_extractor(
+        see = classifier_features.feature_extractor(
             catalog.folder() / "assets" / f"{page}_classifier.npz"
         )
         source = scrambled("image")(experiment)

@@ -12,7 +12,8 @@ from dlcore.data.sets.embedded import digits28
 from dlcore.models.apply import apply
 from dlcore.models.cnn import CNN
 from dlcore.tasks import image_generation
-from dlcore.tasks.image_generation import Features, legibility
+from dlcore.tasks.classifier_features import Features, feature_extractor
+from dlcore.tasks.image_generation import legibility
 from dlcore.train import weights as export
 from tests.child import REPOSITORY
 
@@ -42,14 +43,12 @@ def test_a_classifier_s_sizes_are_read_from_its_file_and_bytes_are_floats(tmp_pa
     }
     np.savez(tmp_path / "classifier.npz", allow_pickle=False, **flat)
     assert export.load(tmp_path / "classifier.npz")["params"]["net"].keys() == params["net"].keys()
-    found = image_generation.feature_extractor(tmp_path / "classifier.npz")(images)
+    found = feature_extractor(tmp_path / "classifier.npz")(images)
     logits = np.asarray(apply(net, "net", params, extra, images / np.float32(255))[0], np.float64)
     expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
     assert found.features.shape == (7, 5)
-    as_floats = image_generation.feature_extractor(tmp_path / "classifier.npz")(
-        (images / 255).astype(np.float32)
-    )
+    as_floats = feature_extractor(tmp_path / "classifier.npz")((images / 255).astype(np.float32))
     np.testing.assert_allclose(as_floats.features, found.features, atol=1e-5)
 
 
@@ -57,7 +56,7 @@ def test_a_classifier_s_sizes_are_read_from_its_file_and_bytes_are_floats(tmp_pa
 def test_real_digits_stand_nearer_to_real_digits_than_noise_does() -> None:
     """With the classifier that is kept, on digits of other writers at another size."""
     images = digits28("test").arrays["image"]
-    extract, half = image_generation.feature_extractor(CLASSIFIER), len(images) // 2
+    extract, half = feature_extractor(CLASSIFIER), len(images) // 2
     real = image_generation.scores(extract, images[:half], images[half:], images, near=150)
     noise = np.random.default_rng(0).random(images[:half].shape).astype(np.float32)
     worse = image_generation.scores(extract, noise, images[half:], images, near=150)

@@ -16,6 +16,7 @@ from dlcore.data.sets import unpaired
 from dlcore.errors import UsageError
 from dlcore.runs import catalog
 from dlcore.tasks import image_translation
+from dlcore.tasks.image_translation_predictor import TranslationOptions
 from dlcore.train.predictor import with_options
 from dlcore.train.step import train_step
 from tests.tasks.test_predictors import untrained
@@ -111,7 +112,7 @@ def test_own_pictures_are_translated_in_both_directions(tmp_path: Path) -> None:
     Image.fromarray(image[..., 0]).save(tmp_path / "a.png")
     items = predictor.items([tmp_path / "a.png"], [])
     for direction, names in (("to_b", ("filled", "outlined")), ("to_a", ("outlined", "filled"))):
-        options = image_translation.TranslationOptions(direction)  # type: ignore[arg-type]
+        options = TranslationOptions(direction)  # type: ignore[arg-type]
         ((answer, sample),) = with_options(predictor, options).batch(state, items)
         assert (answer["from"], answer["to"]) == names
         model = {each.name: each for each in experiment.models}[direction]
