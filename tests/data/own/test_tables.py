@@ -126,11 +126,11 @@ def test_classes_are_distinguished_from_numbers(
 
 
 def test_equal_numbers_whose_deviation_is_rounded_are_constant(tmp_path: Path) -> None:
-    assert 0 < np.full(11, 0.1).std() < 1e-15
-    where = [f"row {i}" for i in range(12)]
-    found = columns.recognised("x", [*["0.1"] * 10, "0.10", "3"], where, np.arange(11))
+    assert 0 < np.full(12, 0.1).std() < 1e-15
+    where = [f"row {i}" for i in range(13)]
+    found = columns.recognised("x", [*["0.1"] * 11, "0.10", "3"], where, np.arange(12))
     assert (found["mean"], found["deviation"]) == (pytest.approx(0.1), 1)
-    lines = [f"{i},0.1,train" for i in range(11)] + ["1,0.2,validation", "2,0.3,test"]
+    lines = [f"{i},0.1,train" for i in range(12)] + ["1,0.2,validation", "2,0.3,test"]
     with pytest.raises(UsageError, match=r"the target 'y' is 0.1 in all rows of train"):
         quiet(write(tmp_path, "\n".join(["x,y,split", *lines])), "y", "number")
 
