@@ -42,16 +42,18 @@ SHUT = -1e4  # the sigmoid of this is 0: a closed gate
 
 
 class GRU(nn.Module):
-    """A GRU (`kernels.recurrent.gru`) whose state is reset where a sentence begins.
+    """Runs a GRU (`kernels.recurrent.gru`) whose state is reset where a sentence begins.
 
-    Called with inputs [batch, length, n], a mask that is True where a sentence begins
-    [batch, length], and the state before the first step [batch, width], it returns the states
-    [batch, length, width]. At the first token of a sentence both gates are closed: the new state is
-    tanh of the input's contribution, and neither value nor gradient of the old state passes.
+    Called with inputs [batch, length, n], a mask bool [batch, length], and the state before the
+    first step [batch, width], it returns the states [batch, length, width] in the order of the
+    inputs. The mask is True at the token of each sentence that the unit reads first. There both
+    gates are closed: the new state is tanh of the input's contribution, and neither value nor
+    gradient of the old state passes.
 
     Attributes:
         width: size of the state.
-        reverse: run from the last step to the first; a sentence then begins at its last token.
+        reverse: run from the last step to the first; the mask must then be True at the last token
+            of each sentence, not at its first.
     """
 
     width: int

@@ -79,15 +79,16 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """Levels of 3x3 convolutions; each level ends by doubling height and width (depth to space).
+    """Doubles height and width n times, by 3x3 convolutions and depth to space at each of n levels.
 
-    n levels map x [batch, h, w, c] to [batch, h 2^n, w 2^n, channels].
+    It maps x [batch, h, w, c] to [batch, h 2^n, w 2^n, channels].
 
     Attributes:
-        widths: channels at the input of each level, so that the first should be those of x; with a
-            depth of 1 the first number is not used.
+        widths: one number per level: channels of its convolutions except the last, whose result
+            after depth to space has the number of the next level, or `channels` after the last
+            level. The first number is best c; with a depth of 1 it is ignored.
         channels: of the result.
-        depth: number of convolutions of each level, of which the last one doubles height and width.
+        depth: number of convolutions of each level, at least 1.
         activation: after each convolution but the last of the last level.
 
     Source: Shi et al. 2016 for depth to space.

@@ -40,7 +40,12 @@ class Decoder:
 
 
 def gpt_decoder(size: Size) -> Decoder:
-    """Returns the decoder of `GPT(size)`, with stacked layers or not; it caches keys and values."""
+    """Returns the decoder of `GPT(size)`, which caches the keys and values of one text.
+
+    Args:
+        size: of the GPT whose parameters are given to `prepare`, which unstacks their layers if
+            `size.scan`.
+    """
     single = dataclasses.replace(size, scan=False)
 
     def start(params: Tree) -> Cache:

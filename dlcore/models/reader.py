@@ -172,8 +172,10 @@ class Sequence(nn.Module):
 class SpanReader(nn.Module):
     """Finds answers by attention between question and text in both directions (BiDAF).
 
-    Maps words of questions [batch, question_length] and texts [batch, length], their flags and
-    optionally their bytes to the logits of `SpanHead` for the tokens of the text.
+    Maps words of questions [batch, question_length] and texts [batch, length], 0 at padding, with
+    binary features of each word ("flags", such as whether the other text has it; see
+    `word_spans.flags`) and optionally its bytes, to the logits of `SpanHead` for the tokens of the
+    text.
 
     Attributes:
         size: of the reader.

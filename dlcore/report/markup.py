@@ -24,7 +24,15 @@ class Html(str):
 
 
 def clean(text: object) -> str:
-    """Replaces characters that HTML forbids by U+FFFD, and bidirectional controls by "[U+202E]"."""
+    """Makes characters visible that HTML forbids or that reorder the text around them.
+
+    Each control character but white space, lone surrogate and noncharacter of the BMP becomes
+    U+FFFD, and each bidirectional control its own code point, such as "[U+202E]". Nothing is
+    escaped: see `escape`.
+
+    Args:
+        text: any object, of which `str` is taken.
+    """
     return _DIRECTION.sub(
         lambda found: f"[U+{ord(found[0]):04X}]", _UNFIT.sub("\N{REPLACEMENT CHARACTER}", str(text))
     )

@@ -67,8 +67,9 @@ class Best:
         return [each for each in self.experiment.evaluators if each.every != "end"]
 
     def note(self, state: State, step: int, results: Results, regular: bool) -> bool:
-        """Keeps the state if it is the best so far; returns whether it is.
+        """Saves or holds the state if it is the best so far; returns whether it is.
 
+        With `later` it is held in memory until `write`, else saved at once; with `regular` neither.
         An equal value is not better, nor is one that is not finite. An evaluation that does not
         measure the `best` metric changes nothing.
 
@@ -76,7 +77,7 @@ class Best:
             state: the evaluated state.
             step: its step.
             results: {split: {metric: value}} of the state.
-            regular: the caller saves a regular checkpoint of this step, so that none is saved here.
+            regular: the caller saves a regular checkpoint of this step, which is enough.
         """
         if not self.best or not self.measured(results):
             return False

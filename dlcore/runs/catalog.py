@@ -206,9 +206,6 @@ def recorded(path: Path) -> str:
 def about(path: Path) -> dict[str, str]:
     """Reads an experiment file's description from its docstring, without executing the file.
 
-    Args:
-        path: the file.
-
     Returns:
         "about", "family", "task" and others, see `described`.
 

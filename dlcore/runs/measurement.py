@@ -35,7 +35,8 @@ class Measurement:
         """Evaluates the losses and their metrics over `splits`.
 
         Args:
-            state: the program's state, of all runs, with parameters that are not averaged.
+            state: the program's state, of all runs, as it is trained; its averages are used where
+                the optimizer keeps any.
             step: the step of `state`, for the progress messages.
             splits: names of evaluated splits.
 
@@ -67,7 +68,8 @@ class Measurement:
 
         Args:
             results: {split: {metric: value}} of each run; is changed.
-            states: the state of each run, with parameters that are not averaged.
+            states: the state of each run as it is trained; its averages are used where the
+                optimizer keeps any.
             step: the step of the states, for the progress messages.
             evaluators: the evaluators that run now.
             skip_test: leaves out the test split, which is evaluated at the end only.

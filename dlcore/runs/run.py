@@ -293,7 +293,10 @@ class Run:
         )
 
     def keep_model(self, state: State) -> None:
-        """Writes the averaged parameters of a state as model.safetensors, in the first process."""
+        """Writes the parameters and extra state of `state`, as they are, as model.safetensors.
+
+        Only the first process writes. Raises UsageError where the file cannot be written.
+        """
         if processes.first():
             model_file.save(
                 state,

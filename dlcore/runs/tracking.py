@@ -112,10 +112,12 @@ class Sent:
         fresh.replace(file)
 
     def unsent(self, step: int, split: str, values: Mapping[str, float]) -> dict[str, float]:
-        """Returns the values to send: all of a new step or split, else those of new metrics only.
+        """Returns the values that still have to be sent, without recording them (see `add`).
 
-        A step that was sent before is either trained again after a resume, and has no new metrics,
-        or it is that of the best state, which gets further metrics at the end.
+        A step after the last one that was sent has all its values sent, and so has a split of the
+        last step that was not sent yet. Otherwise only metrics are sent that were never sent, at
+        any step: such a step is either trained again after a resume, and has none of them, or it is
+        that of the best state, which gets further metrics at the end.
 
         Args:
             step, split: of the values.

@@ -196,16 +196,19 @@ def lit(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
 def samples(
     describer: Describer, test: CaptionedImages, count: int = 30, detailed: int = 6
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows captions of test pictures, their scores by length, and the attention at each word.
+    """Shows captions of test pictures, scores by words of the true caption, and the attention.
 
     Args:
         describer: captions the pictures.
         test: the pictures, of which the first 8 * `count` are scored.
-        count: number of pictures with captions.
-        detailed: for how many of them the attention is drawn.
+        count: number of pictures that are shown with their captions, the first ones.
+        detailed: number of first pictures of which the attention at each word is drawn; at most
+            `count`.
 
     Returns:
-        (state, key) -> samples; the key is not used.
+        (state, key) -> samples: the pictures with their captions; a table of BLEU and exact
+        matches by the number of words of the true caption (`by_length`); and an `Attention` of each
+        detailed picture. The key is not used.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:

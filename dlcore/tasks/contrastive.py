@@ -66,11 +66,12 @@ def inputs(views: Views) -> Inputs:
 
 
 def loss(model: Model, temperature: float) -> Loss:
-    """Returns the sum of the NT-Xent of two views and the cross-entropy of the online probe.
+    """Returns the NT-Xent of two views plus the scaled cross-entropy of the online probe.
 
-    Metrics: `contrast`, the NT-Xent in nats (Chen et al. 2020, eq. 1); `views_matched`, the
-    fraction of views whose nearest view in the batch is that of the same image; `probe_accuracy`,
-    of the online probe on the examples whose label it may use.
+    The cross-entropy is summed over the examples whose label the probe may use, and divided by the
+    number of views that count, as is the NT-Xent. Metrics: `contrast`, the NT-Xent in nats (Chen et
+    al. 2020, eq. 1); `views_matched`, the fraction of views whose nearest view in the batch is that
+    of the same image; `probe_accuracy`, of the online probe on the examples whose label it may use.
 
     Args:
         model: computes `Encoded` of two views of a batch with `row`, `mask` [batch], `label` int

@@ -120,7 +120,12 @@ class FoldsPredictor:
         return found
 
     def line(self, answer: RowAnswer) -> str:
-        """Formats an answer as text: class or number, number of networks and deviation."""
+        """Formats an answer as text: the mean prediction, then the spread over the networks.
+
+        The prediction is the number, or the listed classes with their probabilities in percent.
+        Then come the number of networks, and the standard deviation over them of the number, or of
+        the probability of the second class in percent.
+        """
         is_number = "number" in answer
         value = f"{answer['number']:.6g}" if is_number else line_of(answer)
         deviation = f"{answer['deviation']:.3g}" if is_number else f"{answer['deviation']:.1%}"

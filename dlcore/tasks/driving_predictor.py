@@ -107,7 +107,8 @@ class SteeringPredictor:
             items: as `items` returned them.
 
         Returns:
-            ({"steering"}, the last frame) of each, see `SteeringAnswer`.
+            For each moment its `SteeringAnswer`, and `Images` of its last frame with the steering
+            as caption; with `--saliency` the pixels that change the steering most are marked.
 
         Raises:
             UsageError: the model reads the steering at the frames before, and `--previous` does not

@@ -101,15 +101,16 @@ def log_ratios(
 
     Args:
         policy, reference: compute logits of tokens; no gradient flows to the reference.
-        params, extra: of both.
+        params, extra: of all models, by name.
         batch: with `tokens`, `targets` and `weight`, each [batch, length], and the same fields of
-            the other answers, such as `other_tokens`.
+            the other answers, such as `other_tokens`; for dropout also `row`, int [batch].
         key, train: for the policy's dropout.
         other: prefix of the other answers' fields: "other", the answer to another context, or
             "wrong", the wrong answer to the same context.
 
     Returns:
-        Each [batch]; an answer's log-probability is the sum over its tokens, each times `weight`.
+        `LogRatios`: both log-ratios and both log-probabilities under the reference, each [batch],
+        in nats. An answer's log-probability is the sum over its tokens, each times `weight`.
     """
     both = {
         name: jnp.concatenate([batch[name], batch[f"{other}_{name}"]])

@@ -140,7 +140,7 @@ def shown(question: Question, found: Found, threshold: float) -> Evidence:
 
 @dataclasses.dataclass(frozen=True)
 class QuestionOptions:
-    """Flags of `dlcore predict` for a reader of questions."""
+    """Holds the flags of `dlcore predict` for a model that finds answers to questions in texts."""
 
     threshold: Annotated[float, Range(0.0, 1.0)] | None = None
     """no answer is given where the probability that the text answers the question is below this (0:

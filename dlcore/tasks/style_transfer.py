@@ -44,19 +44,21 @@ MULTIPLE = 8  # of height and width: three halvings of VGG
 
 
 def targets(splits: Splits, style: np.ndarray, size: int, width: int, pretrained: bool) -> Splits:
-    """Computes the Gram matrices of a style, and adds the files of features and matrices to facts.
+    """Computes a style's Gram matrices, and adds their file and that of VGG's weights to facts.
 
-    The matrices, and random features, are written to the cache folder.
+    The file of the matrices is written to the cache folder at each call; that of random parameters
+    if it does not exist.
 
     Args:
         splits: the photographs.
-        style: uint8 [height, width, 3].
-        size: pixels to which its longer side is reduced.
+        style: the picture, uint8 [height, width, 3].
+        size: pixels to which the longer side of `style` is reduced; a smaller one is not enlarged.
         width: of `VGG`; must be 64 where pretrained.
-        pretrained: whether the features are those of VGG-16; else random ones of a fixed seed.
+        pretrained: whether VGG has the parameters of VGG-16; else random ones of a fixed seed.
 
     Returns:
-        The splits, whose `facts` have `features` and `grams`: paths of parameters for `Weights`.
+        The splits, whose `facts` have `features`, the path of VGG's parameters (`Weights(file,
+        "vgg")`), and `grams`, that of the matrices (`Weights(file, "grams")`).
 
     Raises:
         UsageError: `pretrained`, and the data set of the weights of VGG-16 is not prepared.
@@ -65,12 +67,12 @@ def targets(splits: Splits, style: np.ndarray, size: int, width: int, pretrained
     pixels = small[None].astype(np.float32) / 255
     if pretrained:
         features = photographs.features()
-        params = weights.load(features)["params"]["vgg"]
     else:
-        params = net.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"]
         features = cache.folder() / "style" / f"random-{width}.npz"
         if not features.exists():
+            params = net.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"]
             photographs.write(features, "vgg", _flat(params))
+    params = weights.load(features)["params"]["vgg"]
     found = jax.jit(net.apply)({"params": jax.tree.map(jnp.asarray, params)}, pixels)
     grams = {layer: np.asarray(gram(found[layer])[0]) for layer in STYLE}
     settings = f"{pretrained} {width} {pixels.shape} {CONTENT} {STYLE}".encode()

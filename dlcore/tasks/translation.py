@@ -177,15 +177,15 @@ class BleuEvaluator:
 
 
 def evaluators(translator: Translator, validation: PairRows, test: PairRows) -> list[Evaluator]:
-    """Returns evaluators of BLEU: of greedy translations in training, of beam search at the end.
+    """Returns evaluators of BLEU by greedy decoding and by beam search, from 0 to 100.
 
-    Metrics, from 0 to 100: `bleu_greedy`; `bleu`, and `bleu_lowercase` of lower-cased texts, of
-    `translator.beams` beams.
+    Metrics: `bleu_greedy`, on validation at each evaluation and on test at the end; `bleu`, and
+    `bleu_lowercase` of lower-cased texts, by beam search with `translator.beams` beams, on
+    validation and test at the end.
 
     Args:
         translator: translates the sentences.
-        validation: greedy translations are evaluated at each evaluation, beam search at the end.
-        test: both are evaluated at the end.
+        validation, test: packed rows of the splits, with their sentences as text.
     """
     return [
         BleuEvaluator(translator, {"validation": validation}, 1, GREEDY, "eval"),

@@ -170,7 +170,10 @@ def embeddings(model: Model, state: State, source: Source, batch: int = 128) -> 
 
 @functools.lru_cache(maxsize=1)
 def embedding_of(model: Model) -> Callable[[Params, Extra, Batch], Array]:
-    """Returns (params, extra, batch) -> embeddings [batch, folds, d], compiled."""
+    """Returns (params, extra, batch) -> embeddings [batch, folds, d], compiled.
+
+    The network of each fold embeds all examples. Only the function of the last model is cached.
+    """
     return jax.jit(lambda params, extra, batch: model(params, extra, batch, None, False)[0][0])
 
 

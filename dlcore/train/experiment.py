@@ -129,7 +129,10 @@ class Experiment:
 
     @functools.cached_property
     def trained(self) -> dict[str, Objective]:
-        """The objectives, whose losses augment the batch in training."""
+        """Returns the objectives; with `augment`, their losses apply it where `train` is true.
+
+        They serve evaluation too, where `train` is false and the batch is not changed.
+        """
         return (
             augment_batch(self.objectives, self.augment) if self.augment else dict(self.objectives)
         )

@@ -16,19 +16,20 @@ def find(path: Path) -> Annotated:
     """Reads a folder in the format of Ultralytics' YOLO.
 
     Args:
-        path: a .yaml file or the folder of one, with `names` (a list, or {index: name}), and with
-            `train`, `val` (or `validation`, `valid`) and `test`: a folder of images each, or a list
-            of folders, relative to the file or to its `path`. The boxes of images/a/b.jpg are in
-            labels/a/b.txt (beside the image where no folder is called images), "class x y width
-            height" in each line: the index of the class, the centre, and the size, as fractions of
-            the image. An image without that file has no objects.
+        path: a .yaml or .yml file or the folder of one, with `names` (a list, or {index: name}),
+            and with `train`, `val` (or `validation`, `valid`) and `test`: a folder of images each,
+            or a list of folders, relative to the file or to its `path`. The boxes of
+            images/a/b.jpg are in labels/a/b.txt (beside the image where no folder is called
+            images), "class x y width height" in each line: the index of the class, the centre, and
+            the size, as fractions of the image. An image without that file has no objects.
 
     Returns:
-        The images by split; faults of folders and boxes are in its `problems`.
+        The images by split. Its `problems` list the faults of folders and of files of boxes: a
+        folder that is missing or without images, a file that cannot be read or is not UTF-8, and
+        each wrong line, whose box is left out.
 
     Raises:
-        UsageError: no such file, not YAML, no `names` of classes, no `train`, or a file of boxes
-            that cannot be read or is not UTF-8.
+        UsageError: no such file, not YAML, no `names` of classes, or no `train`.
     """
     file = description(path)
     if file is None:

@@ -91,7 +91,8 @@ class Quadrupled(Partnered):
         """Returns examples with three others each.
 
         Args:
-            index, paired: the examples, and the first of the others, int [rows].
+            index: the examples, int [rows].
+            paired: the first other of each, int [rows]; it and `index` determine the two others.
 
         Returns:
             {field: [rows, ...]}, and `partner_<field>` [rows, 3, ...] of each field.

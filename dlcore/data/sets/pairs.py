@@ -165,18 +165,19 @@ def packed(corpus: Corpus, subwords: Subwords, split: str, length: int, longest:
         corpus: the sentences.
         subwords: the vocabulary of both languages.
         split: which split.
-        length: tokens of a row on either side, at least; longer where a pair needs it.
-        longest: pairs of more tokens on a side, END of the target included, are left out; 0: none
-            is.
+        length: smallest number of columns, the same for source and target; the tokens of the
+            longest pair where that is more.
+        longest: pairs with more tokens than this in the source, or in the target with END, are left
+            out; 0: none is.
 
     Returns:
-        Arrays [rows, length], int32 except `weight`: `source` and `source_pair`, tokens and the
-        number (1, 2, ...) of their pair, 0 at padding; `tokens`, the target after START; `targets`,
-        the target up to END; `pair`, the number of their pair; `weight`, float32, 1 at targets and
-        0 at padding.
+        A source of rows, whose `arrays` are each [rows, length], int32 except `weight`: `source`
+        and `source_pair`, tokens and the number (1, 2, ...) of their pair, 0 at padding; `tokens`,
+        the target after START; `targets`, the target up to END; `pair`, the number of their pair;
+        `weight`, float32, 1 at targets and 0 at padding.
 
     Raises:
-        ValueError: all pairs are too long.
+        ValueError: the split has no pair, or all are too long.
     """
     pairs = list(
         zip(

@@ -156,16 +156,20 @@ def load(
         name: one of `KINDS`.
         source: "published"; "offline": `synthetic_tags`; a path: `dlcore.data.own.tagged`.
         length: words of a row; a longer sentence is several rows, tagged one by one.
-        word_length: characters of a word that are read.
+        word_length: characters of a word that are read; of a longer one the first and last half.
         rarest: occurrences in training from which a word is in the vocabulary.
         subwords: tokenizer of a pretrained encoder; None: words and characters alone are read.
 
     Returns:
-        Splits of `TaggedSentences`: the arrays of `Encoder.encode`, `tags` int32 [rows, length],
-        and with several intents `label` int32 [rows]. A tag or intent that train lacks has the
-        index 0, and so has padding. `facts` has `words`, `characters`, `length`, `word_length`,
-        `classes` (the tags), `spans` (whether tags mark spans), `intents` ([]: none), `by_hash`
-        (the splits that were cut), and with subwords `tokenizer` and `vocabulary`.
+        Splits of `TaggedSentences`: the arrays of `Encoder.encode`; `tags` int32 [rows, length],
+        indices in `classes`, 0 at padding; and where train has several intents (requests only)
+        `label` int32 [rows], the index in `intents` of the sentence's intent. Of a tag or intent
+        that is not among them the index is 0 as well, so that losses count it as the first one;
+        nothing masks it, but `sentences` keep its name. `facts` has `words`, `characters`,
+        `length`, `word_length`, `classes` (the tags: where they mark spans, "O", and B and I of
+        each type), `spans` (whether tags mark spans), `intents` ([] where there are not several),
+        `by_hash` (names of the splits that were cut from train by hash, as a path lacked them), and
+        with subwords `tokenizer` and `vocabulary`.
 
     Raises:
         UsageError: another name, a set that is not prepared, one tag only in train, or faults in
