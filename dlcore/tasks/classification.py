@@ -17,7 +17,7 @@ from jaxtyping import Float, Integer
 
 from dlcore.data.checks import index_below
 from dlcore.data.facts import Facts
-from dlcore.data.own import images as image_files
+from dlcore.data.own import image_decoding
 from dlcore.data.sets.sentences import Sentences
 from dlcore.data.source import Source
 from dlcore.data.stream import in_order
@@ -151,7 +151,7 @@ class ImagePredictor:
         """
         if text:
             raise UsageError("this model reads images: name image files")
-        return [image_files.read(file, self._shape) for file in files]
+        return [image_decoding.read(file, self._shape) for file in files]
 
     def item(self, value: np.ndarray | Image) -> np.ndarray:
         """Converts an image to uint8 [height, width, channels], the shape of the training images.
@@ -163,7 +163,7 @@ class ImagePredictor:
         Raises:
             UsageError: an array of another shape or dtype.
         """
-        return image_files.of_value(value, self._shape)
+        return image_decoding.of_value(value, self._shape)
 
     @property
     def _shape(self) -> tuple[int, ...]:

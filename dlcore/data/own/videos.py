@@ -14,7 +14,7 @@ from PIL import Image, ImageSequence
 
 from dlcore.data import cache
 from dlcore.data.facts import Facts
-from dlcore.data.own import files, images
+from dlcore.data.own import files, image_decoding, images
 from dlcore.data.own.found import VERSION, Example, Found
 from dlcore.data.source import Arrays, Batch, Info, Source
 from dlcore.data.splits import Splits
@@ -152,7 +152,7 @@ def read(file: Path, size: Sequence[int]) -> np.ndarray:
     Raises:
         UsageError: a file cannot be read, or frames of one folder have different sizes.
     """
-    return np.stack([images.resized(image, (*size, 3)) for image in frames(file)])
+    return np.stack([image_decoding.resized(image, (*size, 3)) for image in frames(file)])
 
 
 def frames(file: Path) -> list[Image.Image]:
@@ -169,7 +169,7 @@ def frames(file: Path) -> list[Image.Image]:
         UsageError: a file cannot be read, or frames of one folder have different sizes.
     """
     if file.is_dir():
-        decoded = [(each, images.upright(each)) for each in _frames(file)]
+        decoded = [(each, image_decoding.upright(each)) for each in _frames(file)]
         for each, image in decoded:
             if image.size != decoded[0][1].size:
                 sizes = [f"{w}x{h}" for w, h in (image.size, decoded[0][1].size)]
