@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlcore.data.tokens import Bytes, Vocabulary, bpe
+from dlcore.data.characters import Bytes, Vocabulary
+from dlcore.data.tokens import bpe
 from dlcore.errors import UsageError
 from dlcore.models import char_rnn, rnn
 from dlcore.models.decoding import gpt_decoder, rnn_decoder
