@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import dlcore
 from dlcore.bounds import PositiveInt
 from dlcore.data.sets import longmemory
-from dlcore.models.rnn import RNN, Cell, CharRNN
+from dlcore.models import char_rnn, rnn
 from dlcore.tasks import language_modelling, recall
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
 
 @dataclass(frozen=True)
 class Config:
-    cell: Cell = "gru"
+    cell: rnn.Cell = "gru"
     width: PositiveInt = 128
     delay: PositiveInt = 100
     memory: PositiveInt = 150
@@ -43,7 +43,7 @@ def data(c: Config, source: DataSource) -> Splits:
 
 
 def build(c: Config, splits: Splits) -> Experiment:
-    net = CharRNN(RNN(c.cell, c.width, memory=c.memory), vocabulary=10)
+    net = char_rnn.CharRNN(rnn.RNN(c.cell, c.width, memory=c.memory), vocabulary=10)
     model = Model(
         "net",
         net,

@@ -15,8 +15,8 @@ import dlcore
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
 from dlcore.data import tokenizer
 from dlcore.data.sets import text
+from dlcore.models import char_rnn, rnn
 from dlcore.models.decoding import rnn_decoder
-from dlcore.models.rnn import RNN, Cell, CharRNN, generate
 from dlcore.options import DataSource
 from dlcore.tasks import continuation, language_modelling
 from dlcore.train import Experiment, Model, Objective, Published, Recipe, Splits, TextModel
@@ -26,7 +26,7 @@ MUON = Recipe("muon", lr=5e-2, end=0.01, warmup=50, weight_decay=0.1, clip_norm=
 
 @dataclass(frozen=True)
 class Config:
-    cell: Cell = "lstm"
+    cell: rnn.Cell = "lstm"
     layers: PositiveInt = 1
     width: PositiveInt = 320
     context: PositiveInt = 64
@@ -52,7 +52,7 @@ def data(c: Config, source: DataSource) -> Splits:
 
 def build(c: Config, splits: Splits) -> Experiment:
     characters = tokenizer.from_facts(splits.facts.tokenizer)
-    net = CharRNN(RNN(c.cell, c.width, c.layers, dropout=c.dropout), len(characters))
+    net = char_rnn.CharRNN(rnn.RNN(c.cell, c.width, c.layers, dropout=c.dropout), len(characters))
     truncation = {"truncation": c.context if c.truncate else 0}
 
     def inputs(batch, key, train):
@@ -60,7 +60,7 @@ def build(c: Config, splits: Splits) -> Experiment:
 
     model = Model("net", net, inputs, output=lambda y, batch: y[0])  # the logits without states
     how = (c.temperature, c.top_k)
-    continued = continuation.bound(generate, net, "net", 1000, *how)
+    continued = continuation.bound(char_rnn.generate, net, "net", 1000, *how)
     recipe = "nanoGPT's README, CPU recipe of a Transformer"
     title = f"Temperature {c.temperature}, top {c.top_k}"
     return Experiment(

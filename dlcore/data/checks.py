@@ -11,19 +11,19 @@ indices of every batch (`watched`).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Integer
 
+from dlcore.data.array_scan import first_outside, first_overflow
 from dlcore.data.mapped import Mapped
 from dlcore.data.ragged import Ragged
 from dlcore.data.source import Arrays, Batch, Partnered, Source, Windows, innermost
 from dlcore.errors import UsageError
 
-_BLOCK = 16 << 20  # bytes that are checked at a time
 _MOST = 1 << 30  # bytes that are checked of a floating-point array
 _FEW = 64  # examples that are checked of a source that is not in memory
 
@@ -144,19 +144,19 @@ def check_numbers(splits: Mapping[str, Source], x64: bool = False) -> None:
         for field, array in _contents(source).items():
             if array.dtype.kind in "iu" and array.dtype.itemsize == 8 and not x64:
                 limits = np.iinfo(np.int32 if array.dtype.kind == "i" else np.uint32)
-                if found := _first_outside(array, limits.min, limits.max):
+                if found := first_outside(array, limits.min, limits.max):
                     raise UsageError(
                         f"{_at(split, source, field, *found)}, which does not fit into the 32 bits"
                         " that JAX computes in: use smaller numbers, or set JAX_ENABLE_X64=1"
                     )
             elif array.dtype.kind == "f":
                 checked = array[: _MOST // max(1, array[:1].nbytes)]
-                if found := _first_outside(checked, -np.inf, np.inf):
+                if found := first_outside(checked, -np.inf, np.inf):
                     raise UsageError(
                         f"{_at(split, source, field, *found)}: leave such examples out, or put a"
                         " number in its place (np.nan_to_num)"
                     )
-                if array.dtype.itemsize > 4 and not x64 and (found := _first_overflow(checked)):
+                if array.dtype.itemsize > 4 and not x64 and (found := first_overflow(checked)):
                     raise UsageError(
                         f"{_at(split, source, field, *found)}, which is infinite in the 32 bits"
                         " that JAX computes in: scale the numbers, or set JAX_ENABLE_X64=1"
@@ -181,7 +181,7 @@ def check_indices(splits: Mapping[str, Source], fields: Mapping[str, Indices]) -
         contents = _contents(source)
         for field, (size, weights) in fields.items():
             if field in contents and (
-                found := _first_outside(contents[field], 0, size - 1, _of(contents, weights))
+                found := first_outside(contents[field], 0, size - 1, _of(contents, weights))
             ):
                 raise UsageError(
                     f"{_at(split, source, field, *found)}, and {_allowed(field, size)}"
@@ -235,7 +235,7 @@ def find_fault(
 def _wrong_index(batch: Batch, fields: Mapping[str, Indices]) -> str:
     for field, (size, weights) in fields.items():
         if field in batch and (
-            found := _first_outside(batch[field], 0, size - 1, _of(batch, weights))
+            found := first_outside(batch[field], 0, size - 1, _of(batch, weights))
         ):
             return f"{field!r} holds {found[1]}, and {_allowed(field, size)}"
     return ""
@@ -269,53 +269,6 @@ def _of(contents: Mapping[str, np.ndarray], weights: Sequence[str]) -> list[np.n
     """The arrays of weights; [] where one is missing, so that every index counts."""
     found = [contents[name] for name in weights if name in contents]
     return found if len(found) == len(weights) else []
-
-
-def _first_outside(
-    array: np.ndarray, low: float, high: float, weights: Sequence[np.ndarray] = ()
-) -> tuple[int, object] | None:
-    """Row and value of the first number outside low..high (as NaN is), where a weight is not 0."""
-    if any(each.shape != array.shape for each in weights):
-        weights = ()
-
-    def outside(start: int, block: np.ndarray) -> np.ndarray:
-        if not weights and block.min() >= low and block.max() <= high:
-            return np.zeros(1, bool)
-        parts = [each[start : start + len(block)] != 0 for each in weights]
-        wrong = ~((block >= low) & (block <= high))
-        return wrong & np.logical_or.reduce(parts) if weights else wrong
-
-    return _first(array, outside)
-
-
-def _first_overflow(array: np.ndarray) -> tuple[int, object] | None:
-    """Row and value of the first finite number that is infinite in float32."""
-
-    def overflows(_: int, block: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore"):
-            return np.isfinite(block) & np.isinf(block.astype(np.float32))
-
-    return _first(array, overflows)
-
-
-def _first(
-    array: np.ndarray, wrong: Callable[[int, np.ndarray], np.ndarray]
-) -> tuple[int, object] | None:
-    """Row and value of the first number for which `wrong(first row, block)` is True."""
-    if not array.size or array.dtype.kind not in "iuf":
-        return None
-    for start, block in _blocks(array):
-        if (found := wrong(start, block)).any():
-            at = tuple(int(i) for i in np.argwhere(found)[0])
-            return start + at[0], block[at]
-    return None
-
-
-def _blocks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields (index of the first row, rows) of consecutive blocks of `_BLOCK` bytes or one row."""
-    rows = max(1, _BLOCK // array[:1].nbytes)
-    for start in range(0, len(array), rows):
-        yield start, array[start : start + rows]
 
 
 def _named(split: str, source: Source) -> str:

@@ -1,8 +1,8 @@
-"""Splits of examples: by hash, by class, by group, in folds of a cross-validation, or in time.
+"""Splits of examples: by hash, by class, by group, or in folds of a cross-validation.
 
 Each function returns indices, {"train": ..., "validation": ..., "test": ...}, ascending int64
 arrays that have no index in common; `folds` returns a list of such, without validation.
-`from_arrays` makes splits of them, `from_series` of a time series:
+`from_arrays` makes splits of them:
 
     splits = split.from_arrays({"image": images, "label": labels}, split.stratified(labels))
 """
@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Integer, Shaped
+from jaxtyping import Integer
 
 from dlcore.data import source as sources
 from dlcore.data.facts import Facts
@@ -43,7 +43,7 @@ def by_hash(keys: Sequence[bytes | str], validation: float = 0.1, test: float = 
     Raises:
         UsageError: fractions that leave nothing for training.
     """
-    _check(validation, test)
+    check_fractions(validation, test)
     values = np.array([_position(key) for key in keys], np.float64)
     held_out = {
         "validation": (test <= values) & (values < test + validation),
@@ -80,7 +80,7 @@ def stratified(
     """
     from sklearn.model_selection import StratifiedShuffleSplit
 
-    _check(validation, test)
+    check_fractions(validation, test)
     names, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     needed = 1 + (validation > 0) + (test > 0)
     if len(counts) and counts.min() < needed:
@@ -128,7 +128,7 @@ def by_group(
     Raises:
         UsageError: fractions that leave nothing for training, or fewer groups than splits.
     """
-    _check(validation, test)
+    check_fractions(validation, test)
     names, of_example = np.unique(groups, return_inverse=True)
     sizes = {
         name: max(1, round(len(names) * fraction)) if fraction else 0
@@ -194,55 +194,6 @@ def folds(
     return [{"train": inside, "test": outside} for inside, outside in cut]
 
 
-def windows(
-    length: int,
-    inputs: int,
-    horizon: int,
-    stride: int = 1,
-    validation: float = 0.1,
-    test: float = 0.1,
-    past_inputs: bool = False,
-) -> Parts:
-    """Computes the starts of the windows of a time series; splits are consecutive spans of time.
-
-    The window that starts at s has the inputs [s, s + inputs) and the targets
-    [s + inputs, s + inputs + horizon). It belongs to the split whose span contains its targets;
-    windows with targets in two spans are left out.
-
-    Args:
-        length: time steps of the series, oldest first.
-        inputs, horizon: time steps that a model reads, and that it predicts.
-        stride: time steps from one window to the next, counted from the first of each split.
-        validation, test: fractions of the time steps at the end; 0: the split is empty.
-        past_inputs: whether windows of validation and test may read inputs from the span before
-            their own, as a forecaster in use does. If not, no time step is in two splits.
-
-    Returns:
-        {split: starts} of train, validation and test, int64, ascending.
-
-    Raises:
-        UsageError: sizes below 1, fractions that leave nothing for training, or a span too short
-            for one window (which one, and how long it must be).
-    """
-    _check(validation, test)
-    for name, size in (("inputs", inputs), ("horizon", horizon), ("stride", stride)):
-        if size < 1:
-            raise UsageError(f"{name} = {size}: a window needs 1 at least")
-    last = length - round(length * test)
-    middle = last - round(length * validation)
-    spans = {"train": (0, middle), "validation": (middle, last), "test": (last, length)}
-    found = {}
-    for name, (begin, end) in spans.items():
-        before = inputs if past_inputs and name != "train" else 0
-        found[name] = np.arange(begin - before, end - inputs - horizon + 1, stride, dtype=np.int64)
-        if not len(found[name]) and end > begin:
-            raise UsageError(
-                f"{name} has {end - begin} of {length} time steps, too few for a window of"
-                f" {inputs} + {horizon}: it needs {inputs + horizon - before}"
-            )
-    return found
-
-
 def from_arrays(
     contents: Mapping[str, np.ndarray | Sequence[np.ndarray]],
     parts: Mapping[str, Integer[np.ndarray, " _"]],
@@ -292,45 +243,12 @@ def from_arrays(
     return Splits.of(found, facts=facts)
 
 
-def from_series(
-    series: Shaped[np.ndarray, "time ..."],
-    inputs: int,
-    horizon: int,
-    stride: int = 1,
-    validation: float = 0.1,
-    test: float = 0.1,
-    past_inputs: bool = False,
-    name: str = "series",
-) -> Splits:
-    """Returns splits of the windows of one time series.
-
-    Args:
-        series: [time] or [time, channels], oldest first.
-        inputs, horizon, stride, validation, test, past_inputs: as of `windows`.
-        name: what the data are called in a run's card.
-
-    Returns:
-        Splits of `inputs` [inputs, ...] and `targets` [horizon, ...], copied from the series and
-        not standardised; facts: `mean` and `deviation` of each channel over the training span
-        alone.
+def check_fractions(validation: float, test: float) -> None:
+    """Checks the fractions that are held out of training.
 
     Raises:
-        UsageError: as `windows`.
+        UsageError: one is below 0, or they leave nothing for training.
     """
-    parts = windows(len(series), inputs, horizon, stride, validation, test, past_inputs)
-    span = series[: len(series) - round(len(series) * test) - round(len(series) * validation)]
-    facts = Facts(mean=np.mean(span, 0).tolist(), deviation=np.std(span, 0).tolist())
-    found = {}
-    for part, starts in parts.items():
-        if len(starts):
-            rows = series[starts[:, None] + np.arange(inputs + horizon)]
-            fields = {"inputs": rows[:, :inputs], "targets": rows[:, inputs:]}
-            found[part] = sources.arrays(name, "0", part, fields)
-    return Splits.of(found, facts=facts)
-
-
-def _check(validation: float, test: float) -> None:
-    """UsageError: fractions below 0, or that leave nothing for training."""
     if not (validation >= 0 and test >= 0 and validation + test < 1):
         raise UsageError(
             f"validation {validation:g} and test {test:g} must be fractions from 0 that leave"

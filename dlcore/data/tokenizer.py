@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dlcore.data import tokens
-from dlcore.data.tokens import Bytes, Subwords, Vocabulary
+from dlcore.data.characters import Bytes, Vocabulary
+from dlcore.data.tokens import Subwords
 from dlcore.errors import UsageError
 from dlcore.files import Json
 

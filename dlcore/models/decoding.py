@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from dlcore.models.apply import infer
+from dlcore.models.char_rnn import CharRNN
 from dlcore.models.gpt import GPT, Cache, Size, empty_cache, unstacked
-from dlcore.models.rnn import CharRNN
 from dlcore.models.speculative import look_ahead
 from dlcore.sharding import Tree
 

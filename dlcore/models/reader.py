@@ -12,14 +12,13 @@ from jax import Array
 from jaxtyping import Bool, Float, Integer, Shaped
 
 from dlcore.models import encoder
-from dlcore.models.bert import Text
 from dlcore.models.encoder import Encoder
+from dlcore.models.encoder_reader import EncoderReader
 from dlcore.models.layers import Dropout, LayerNorm
 from dlcore.models.rnn import RNN
+from dlcore.models.span_head import HIDDEN, Logits, SpanHead
 
 ContextEncoder = Literal["gru", "lstm", "attention"]
-Logits = tuple[Float[Array, "batch positions"], Float[Array, "batch positions"]]
-_HIDDEN = -1e9  # logit of padding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,37 +41,6 @@ class Size:
     characters: int = 32
     encoder: ContextEncoder = "gru"
     dropout: float = 0.2
-
-
-class SpanHead(nn.Module):
-    """Computes logits of the first and of the last token of an answer, and of "no answer".
-
-    Maps features of the tokens for the start [batch, length, n] and for the end [batch, length, m],
-    and a mask [batch, length], to logits of start and end, [batch, length + 1] each. Position 0 is
-    "no answer" (Devlin et al. 2019, 4.3); position i + 1 is token i.
-    """
-
-    @nn.compact
-    def __call__(
-        self,
-        start: Float[Array, "batch length n"],
-        end: Float[Array, "batch length m"],
-        mask: Bool[Array, "batch length"],
-    ) -> Logits:
-        """Computes logits of start and end, [batch, length + 1] each.
-
-        Args:
-            start, end: features of the tokens from which each is computed.
-            mask: False at padding, which no answer touches and whose features have no effect.
-        """
-        return self._logits(start, mask, "start"), self._logits(end, mask, "end")
-
-    def _logits(self, x: Array, mask: Array, name: str) -> Array:
-        logits = nn.Dense(1, name=name)(x)[..., 0]
-        best = jnp.where(mask[..., None], x, -jnp.inf).max(1)
-        pooled = jnp.where(mask.any(1)[:, None], best, 0.0)
-        none = nn.Dense(1, name=f"no_{name}")(pooled)
-        return jnp.concatenate([none, jnp.where(mask, logits, _HIDDEN)], 1)
 
 
 class Words(nn.Module):
@@ -255,65 +223,11 @@ class Flow(nn.Module):
             + (q @ weight[1])[:, None]
             + jnp.einsum("bid,bjd->bij", c * weight[2][None, None], q)
         )
-        similarity = jnp.where(question_mask[:, None], similarity, _HIDDEN)
+        similarity = jnp.where(question_mask[:, None], similarity, HIDDEN)
         of_question = jnp.einsum("bij,bjd->bid", jax.nn.softmax(similarity, -1), q)
-        of_text = jax.nn.softmax(jnp.where(there, similarity.max(-1), _HIDDEN), -1)
+        of_text = jax.nn.softmax(jnp.where(there, similarity.max(-1), HIDDEN), -1)
         summary = jnp.einsum("bi,bid->bd", of_text, c)[:, None]
         return jnp.concatenate([c, of_question, c * of_question, c * summary], -1)
-
-
-class EncoderReader(nn.Module):
-    """Finds answers by a BERT that reads question and text as one row.
-
-    Maps tokens of questions [batch, question_length] and texts [batch, length], and their flags, to
-    the logits of `SpanHead` for the tokens of the text; the question's flags are ignored.
-    Fine-tuning loads pretrained weights into its module `text`, the BERT.
-
-    Source: Devlin et al. 2019, 4.2, without segment embeddings: flags beside the encoder's output
-    tell the head which words of the text are in the question.
-
-    Attributes:
-        vocabulary: number of tokens; 0 is padding.
-        size: of the encoder.
-        separator: the token before the question, and before and after the text.
-        dropout: rate of dropout before the head.
-    """
-
-    vocabulary: int
-    size: encoder.Size
-    separator: int
-    dropout: float = 0.0
-
-    @nn.compact
-    def __call__(
-        self,
-        question: Integer[Array, "batch question_length"],
-        context: Integer[Array, "batch length"],
-        question_flags: Shaped[Array, "batch question_length flags"],
-        context_flags: Shaped[Array, "batch length flags"],
-        *,
-        train: bool = False,
-        row: Integer[Array, " batch"] | None = None,
-    ) -> Logits:
-        """Computes logits of start and end, [batch, length + 1] each; 0 is "no answer".
-
-        Args:
-            question, context: tokens, 0 at padding.
-            question_flags, context_flags: features of the tokens, 0 or 1.
-            train: whether dropout is applied.
-            row: each example's index in the global batch [batch], for the keys of dropout.
-        """
-        separator = jnp.full_like(context[:, :1], self.separator)
-        tokens = jnp.concatenate([separator, question, separator, context, separator], 1)
-        x = Text(self.vocabulary, self.size, name="text")(tokens, train=train, row=row)
-        count = question.shape[1]
-        question_mask = (question != 0)[..., None].astype(x.dtype)
-        q = (x[:, 1 : count + 1] * question_mask).sum(1) / jnp.maximum(question_mask.sum(1), 1)
-        c, flags = x[:, count + 2 : -1], context_flags.astype(x.dtype)
-        features = jnp.concatenate([c, c * q[:, None], flags], -1)
-        features = nn.relu(nn.Dense(self.size.width, name="merge")(features))
-        features = Dropout(self.dropout)(features, row if train else None)
-        return SpanHead(name="head")(features, features, context != 0)
 
 
 def encoder_reader(size: Size, separator: int) -> EncoderReader:
@@ -325,28 +239,3 @@ def encoder_reader(size: Size, separator: int) -> EncoderReader:
     """
     of_text = encoder.Size(2, 4, size.width, dropout=size.dropout)
     return EncoderReader(size.vocabulary, of_text, separator, size.dropout)
-
-
-def best_spans(
-    start: Float[Array, "batch positions"], end: Float[Array, "batch positions"], longest: int
-) -> tuple[Integer[Array, "batch 2"], Float[Array, " batch"], Float[Array, " batch"]]:
-    """Finds the most probable answer of each row among all spans of at most `longest` tokens.
-
-    Args:
-        start, end: logits [batch, positions] of `SpanHead`: position 0 is "no answer", position
-            i + 1 is token i.
-        longest: number of tokens of an answer, at least 1.
-
-    Returns:
-        First and last token int32 [batch, 2]; the log-probability of the span, that of its start
-        plus that of its end, float32 [batch]; and that of "no answer" (position 0) float32 [batch].
-    """
-    a, b = (jax.nn.log_softmax(each.astype(jnp.float32), -1) for each in (start, end))
-    count = start.shape[1] - 1
-    position = jnp.arange(count)
-    length = position[None] - position[:, None]
-    allowed = (length >= 0) & (length < longest)
-    joint = jnp.where(allowed, a[:, 1:, None] + b[:, None, 1:], -jnp.inf).reshape(len(a), -1)
-    best = joint.argmax(-1)
-    span = jnp.stack([best // count, best % count], -1).astype(jnp.int32)
-    return span, joint.max(-1), a[:, 0] + b[:, 0]

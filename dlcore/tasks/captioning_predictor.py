@@ -15,7 +15,7 @@ from PIL import Image
 from dlcore.bounds import PositiveInt
 from dlcore.data.facts import Facts
 from dlcore.data.own import captions as own
-from dlcore.data.own import images as image_files
+from dlcore.data.own import image_decoding
 from dlcore.data.sets.captions import text
 from dlcore.tasks.captioning import Attention, Describer
 from dlcore.train.predictor import Answer
@@ -70,7 +70,7 @@ class CaptionPredictor:
         """
         if isinstance(value, Image.Image):
             return own.on_white(value, self._shape[0])
-        return image_files.of_value(value, self._shape)
+        return image_decoding.of_value(value, self._shape)
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
         """Answers a batch of pictures.

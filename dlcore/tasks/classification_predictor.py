@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dlcore.data.facts import Facts
-from dlcore.data.own import images as image_files
+from dlcore.data.own import image_decoding
 from dlcore.errors import UsageError
 from dlcore.samples import Images
 from dlcore.tasks.class_answers import ClassAnswer, ClassOptions, answer_of, line_of
@@ -45,7 +45,7 @@ class ImagePredictor:
         """
         if text:
             raise UsageError("this model reads images: name image files")
-        return [image_files.read(file, self._shape) for file in files]
+        return [image_decoding.read(file, self._shape) for file in files]
 
     def item(self, value: np.ndarray | Image) -> np.ndarray:
         """Converts an image to uint8 [height, width, channels], the shape of the training images.
@@ -57,7 +57,7 @@ class ImagePredictor:
         Raises:
             UsageError: an array of another shape or dtype.
         """
-        return image_files.of_value(value, self._shape)
+        return image_decoding.of_value(value, self._shape)
 
     @property
     def _shape(self) -> tuple[int, ...]:

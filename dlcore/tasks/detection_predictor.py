@@ -13,8 +13,7 @@ from PIL import Image
 
 from dlcore.bounds import Probability
 from dlcore.data.facts import Facts
-from dlcore.data.own import annotated
-from dlcore.data.own import images as image_files
+from dlcore.data.own import annotated, image_decoding
 from dlcore.errors import UsageError
 from dlcore.samples.boxes import Box, Boxes
 from dlcore.tasks.detection import Detect, compiled
@@ -87,7 +86,7 @@ class DetectionPredictor:
         """
         if text:
             raise UsageError("this model reads images: name image files")
-        return [self._item(image_files.upright(file)) for file in files]
+        return [self._item(image_decoding.upright(file)) for file in files]
 
     def item(self, value: Any) -> Item:
         """Converts an image of Pillow, or an array uint8 [height, width, 3], of any size.

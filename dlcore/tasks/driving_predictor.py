@@ -11,7 +11,7 @@ import numpy as np
 
 from dlcore.analysis import saliency
 from dlcore.data.facts import Facts
-from dlcore.data.own import images as image_files
+from dlcore.data.own import image_decoding
 from dlcore.errors import UsageError
 from dlcore.samples import Images
 from dlcore.tasks.driving import compiled, saliency_maps
@@ -97,7 +97,7 @@ class SteeringPredictor:
             return value
         if len(value) != shape[0]:
             raise UsageError(f"this model needs {shape[0]} frames, and {len(value)} are given")
-        return np.stack([image_files.read(Path(file), shape[1:]) for file in value])
+        return np.stack([image_decoding.read(Path(file), shape[1:]) for file in value])
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
         """Answers a batch of moments.

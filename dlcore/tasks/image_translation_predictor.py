@@ -14,7 +14,7 @@ from jax import Array
 from PIL import Image
 
 from dlcore.data.facts import Facts
-from dlcore.data.own import images as image_files
+from dlcore.data.own import image_decoding
 from dlcore.samples import Images
 from dlcore.tasks.image_inputs import to_signed
 from dlcore.train.model import Model
@@ -60,7 +60,7 @@ class TranslationPredictor:
         Raises:
             UsageError: a file is no picture.
         """
-        return [image_files.read(file, self._shape) for file in files]
+        return [image_decoding.read(file, self._shape) for file in files]
 
     def item(self, value: np.ndarray | Image.Image) -> np.ndarray:
         """Converts an image of Pillow, or an array uint8 of the shape of the training pictures.
@@ -68,7 +68,7 @@ class TranslationPredictor:
         Raises:
             UsageError: an array of another shape or dtype.
         """
-        return image_files.of_value(value, self._shape)
+        return image_decoding.of_value(value, self._shape)
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
         """Answers a batch of pictures.

@@ -12,7 +12,7 @@ from jaxtyping import Float, Integer
 
 from dlcore.bounds import PositiveInt
 from dlcore.data.facts import Facts
-from dlcore.data.own import images as image_files
+from dlcore.data.own import image_decoding
 from dlcore.data.sets.instances import reflected
 from dlcore.errors import UsageError
 from dlcore.samples import Part, PartWriter
@@ -86,7 +86,7 @@ class InstancePredictor:
         """
         if text:
             raise UsageError("this model reads images: name image files")
-        return [np.asarray(image_files.upright(f).convert("L"))[..., None] for f in files]
+        return [np.asarray(image_decoding.upright(f).convert("L"))[..., None] for f in files]
 
     def item(self, value: object) -> np.ndarray:
         """Converts an image of Pillow, or an array uint8 [height, width] or [height, width, 1].

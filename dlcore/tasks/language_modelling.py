@@ -11,9 +11,9 @@ import optax
 from jax import Array
 from jaxtyping import Integer
 
+from dlcore.data.characters import Vocabulary
 from dlcore.data.checks import index_below
 from dlcore.data.tokenizer import Tokenizer
-from dlcore.data.tokens import Vocabulary
 from dlcore.samples import Sample, Text
 from dlcore.train.model import Logits
 from dlcore.train.step import Batch, Extra, Loss, Mean, Out, Params, State, mean

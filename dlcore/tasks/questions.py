@@ -14,7 +14,7 @@ from dlcore.data.sets.question_windows import Question, QuestionWindows
 from dlcore.metrics import questions as metrics
 from dlcore.metrics.calibration import reliability
 from dlcore.metrics.known import Metric
-from dlcore.models.reader import best_spans
+from dlcore.models.span_head import best_spans
 from dlcore.tasks import question_baselines as baselines
 from dlcore.train.model import Logits
 from dlcore.train.step import Batch, Extra, Loss, Out, Params, mean

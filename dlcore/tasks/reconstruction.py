@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from dlcore.data.facts import Facts
-from dlcore.data.own import images as image_files
+from dlcore.data.own import image_decoding
 from dlcore.samples import Images
 from dlcore.train.model import Model
 from dlcore.train.predictor import Answer
@@ -53,7 +53,7 @@ class ImageReconstructor:
         Raises:
             UsageError: a file is not an image.
         """
-        return [image_files.read(file, self.facts.fields["image"]["shape"]) for file in files]
+        return [image_decoding.read(file, self.facts.fields["image"]["shape"]) for file in files]
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
         """Answers a batch of images.

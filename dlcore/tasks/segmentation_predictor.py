@@ -12,7 +12,7 @@ from PIL import Image
 
 from dlcore.bounds import Probability
 from dlcore.data.facts import Facts
-from dlcore.data.own import images as image_files
+from dlcore.data.own import image_decoding
 from dlcore.errors import UsageError
 from dlcore.samples.overlay import PredictedMap
 from dlcore.tasks.segmentation import logits_of
@@ -52,7 +52,7 @@ class MapPredictor:
         """
         if text:
             raise UsageError("this model reads images: name image files")
-        return [image_files.upright(file) for file in files]
+        return [image_decoding.upright(file) for file in files]
 
     def item(self, value: object) -> Image.Image:
         """Converts an array uint8 [height, width, 1 or 3] or [height, width] to an image of Pillow.
@@ -87,7 +87,7 @@ class MapPredictor:
             over the pixels of the logits.
         """
         shape = tuple(self.facts.fields["image"]["shape"])
-        images = np.stack([image_files.resized(image, shape) for image in items])
+        images = np.stack([image_decoding.resized(image, shape) for image in items])
         batch = {"image": images, "row": np.arange(len(images), dtype=np.int32)}
         found = np.asarray(logits_of(self.model)(state.params, state.extra, batch))
         answers: list[Answer] = []

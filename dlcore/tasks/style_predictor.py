@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 
 from dlcore.bounds import Range
-from dlcore.data.own import images as image_files
+from dlcore.data.own import image_decoding
 from dlcore.errors import UsageError
 from dlcore.samples import Images
 from dlcore.tasks.any_style import AnyStyle
@@ -70,7 +70,7 @@ def _each_once(answer: Callable[[np.ndarray], Answer], items: Sequence[np.ndarra
 
 
 def _read(file: Path) -> np.ndarray:
-    return np.asarray(image_files.upright(file).convert("RGB"))
+    return np.asarray(image_decoding.upright(file).convert("RGB"))
 
 
 def _painted(

@@ -12,7 +12,7 @@ from PIL.Image import Image, Resampling
 
 from dlcore.bounds import Probability
 from dlcore.data.facts import Facts
-from dlcore.data.own import images as image_files
+from dlcore.data.own import image_decoding
 from dlcore.errors import UsageError
 from dlcore.metrics.verification import SameProbability
 from dlcore.samples import Images
@@ -111,8 +111,8 @@ class PairPredictor:
         shape = tuple(self.facts.fields["image"]["shape"])
         resampling = Resampling[self.facts.get("resampling", "BILINEAR")]
         if isinstance(value, str | Path):
-            return image_files.read(Path(value), shape, resampling)
-        return image_files.of_value(value, shape, resampling)
+            return image_decoding.read(Path(value), shape, resampling)
+        return image_decoding.of_value(value, shape, resampling)
 
     def batch(self, state: State, items: Sequence[Item]) -> list[Answer]:
         """Answers a batch of pairs.

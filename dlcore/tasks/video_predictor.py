@@ -14,7 +14,7 @@ from jax import Array
 
 from dlcore.bounds import Range
 from dlcore.data.facts import Facts
-from dlcore.data.own import videos
+from dlcore.data.own import video_decoding, videos
 from dlcore.errors import UsageError
 from dlcore.samples import Animations
 from dlcore.tasks.video_prediction import predictions
@@ -55,7 +55,7 @@ class VideoPredictor:
         Raises:
             UsageError: a file is no video, or has too few frames.
         """
-        return [self.item(videos.read(file, self._shape[1:3]), file.name) for file in files]
+        return [self.item(video_decoding.read(file, self._shape[1:3]), file.name) for file in files]
 
     def in_folder(self, folder: Path) -> list[Path]:
         """Lists the videos in a folder; the folder itself if its files are frames.

@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from dlcore.data import checks
+from dlcore.data import array_scan, checks
 from dlcore.data.checks import Indices
 from dlcore.data.source import Arrays, Batch, Info, Partnered, Source, arrays
 from dlcore.errors import UsageError
@@ -125,10 +125,10 @@ def test_what_holds_no_numbers_is_left_alone() -> None:
 
 
 def test_large_arrays_are_read_to_their_end_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "_BLOCK", 64)
+    monkeypatch.setattr(array_scan, "_BLOCK", 64)
     for shape, rows in (((40,), 16), ((5, 3), 5), ((5, 4), 4), ((5, 16), 1), ((5, 99), 1)):
         array = np.arange(np.prod(shape), dtype=np.int32).reshape(shape)
-        starts, parts = zip(*checks._blocks(array), strict=True)
+        starts, parts = zip(*array_scan._blocks(array), strict=True)
         assert starts == tuple(range(0, shape[0], rows))
         assert max(map(len, parts)) == rows
         np.testing.assert_array_equal(np.concatenate(parts), array)

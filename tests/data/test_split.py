@@ -1,4 +1,4 @@
-"""Splits by hash, class, group, fold and time: nobody is lost, nobody is in two of them."""
+"""Splits by hash, class, group and fold: nobody is lost, nobody is in two of them."""
 
 from __future__ import annotations
 
@@ -87,37 +87,6 @@ def test_folds_test_each_example_once(given: dict[str, bool]) -> None:
             assert abs(labels[each["test"]].mean() - 0.5) < 0.05
 
 
-def test_windows_by_hand() -> None:
-    assert {
-        name: each.tolist() for name, each in split.windows(20, 3, 2, 1, 0.25, 0.25).items()
-    } == {
-        "train": [0, 1, 2, 3, 4, 5],  # the last one reads 5, 6, 7 and predicts 8, 9
-        "validation": [10],
-        "test": [15],
-    }
-    past = split.windows(20, 3, 2, 2, 0.25, 0.25, past_inputs=True)
-    assert past["train"].tolist() == [0, 2, 4]
-    assert past["validation"].tolist() == [7, 9]  # predicts 10, 11, then 12, 13
-    assert past["test"].tolist() == [12, 14]
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.integers(40, 90), st.integers(1, 4), st.integers(1, 3), st.integers(1, 3), st.booleans())
-def test_no_target_is_seen_before(
-    length: int, inputs: int, horizon: int, stride: int, past: bool
-) -> None:
-    parts = split.windows(length, inputs, horizon, stride, 0.2, 0.2, past)
-    span = np.arange(inputs + horizon)
-    steps = {name: {*(starts[:, None] + span).flat} for name, starts in parts.items()}
-    aims = {name: {*(starts[:, None] + span[inputs:]).flat} for name, starts in parts.items()}
-    assert max(steps["train"]) < min(aims["validation"])
-    assert max(steps["validation"]) < min(aims["test"])
-    assert max(steps["test"]) < length
-    if not past:
-        assert not steps["train"] & steps["validation"]
-        assert not steps["validation"] & steps["test"]
-
-
 def test_an_array_is_a_data_set_in_one_line() -> None:
     x, label = np.arange(80.0).reshape(40, 2), np.arange(40) % 2
     splits = split.from_arrays(
@@ -128,16 +97,6 @@ def test_an_array_is_a_data_set_in_one_line() -> None:
     rows = np.concatenate([s.gather(np.arange(len(s)))["x"] for _, s in splits.items()])
     assert sorted(rows[:, 0]) == list(x[:, 0])
     assert split.from_arrays({"x": x}, split.by_hash(KEYS[:40], 0, 0)).names() == ["train"]
-
-
-def test_a_series_is_a_data_set_in_one_line() -> None:
-    series = np.arange(40.0).reshape(20, 2)
-    splits = split.from_series(series, 3, 2, validation=0.25, test=0.25)
-    first = splits.train.gather(np.array([1]))
-    assert first["inputs"].tolist() == [[[2, 3], [4, 5], [6, 7]]]
-    assert first["targets"].tolist() == [[[8, 9], [10, 11]]]
-    assert splits.facts.mean == [9, 10]  # of the ten time steps for training
-    assert splits.facts.deviation == [np.std(series[:10, 0])] * 2
 
 
 @pytest.mark.parametrize(
@@ -153,8 +112,6 @@ def test_a_series_is_a_data_set_in_one_line() -> None:
         (lambda: split.folds(3, 1, 0), "1 folds"),
         (lambda: split.folds(4, 2, 0, ["a", "b", "b", "b"]), "examples of the smallest class"),
         (lambda: split.folds(4, 2, 0, ["a"]), "1 labels of 4 examples"),
-        (lambda: split.windows(20, 3, 2), "validation has 2 of 20 time steps"),
-        (lambda: split.windows(20, 0, 2), "inputs = 0"),
         (lambda: split.from_arrays({"x": np.zeros(2), "y": np.zeros(3)}, {}), "one length"),
         (
             lambda: split.from_arrays({"x": np.zeros(2)}, {"train": np.array([2])}),

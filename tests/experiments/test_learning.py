@@ -4,99 +4,26 @@ are torn from questions.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
-from dlcore.data.source import Source
 from dlcore.runs import catalog
-from dlcore.tasks.detection_augmentation import Augmentation
-from dlcore.train.experiment import Experiment
-from tests.experiments import learning, learning_pictures, learning_tags
-from tests.experiments.learning import majority, scrambled, torn, unigram
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """What an experiment is held to.
-
-    metric    "split/name" after training; `better` says which direction is
-    baseline  what can be said without having learnt; it is beaten if the metric is better by
-              `margin`
-    nothing   training data from which nothing can be learnt: trained on them, the metric is not
-              better by half of that
-    changes   fields of the config that differ from the page's TINY
-    """
-
-    metric: str
-    baseline: Callable[[Experiment], float]
-    margin: float
-    nothing: Callable[[Experiment], Source]
-    changes: dict[str, Any]
-    better: str = "higher"
-
-    def gain(self, value: float, baseline: float) -> float:
-        """By how much a value is better than the baseline."""
-        return value - baseline if self.better == "higher" else baseline - value
-
-
-def classifier(margin: float = 0.25, **changes: Any) -> Row:
-    """A classifier against its commonest class; the labels are torn from the examples."""
-    return Row("validation/accuracy", majority, margin, torn("label"), changes)
-
-
-def language(margin: float = 0.3, **changes: Any) -> Row:
-    """A language model against the frequencies of its tokens; what follows is torn from what it
-    follows.
-    """
-    return Row("validation/loss", unigram, margin, torn("targets"), changes, "lower")
-
-
-def detector(margin: float, **changes: Any) -> Row:
-    """A detector against the same boxes for every image; the images are torn from their boxes."""
-    return Row(
-        "validation/map_50",
-        learning.same_boxes,
-        margin,
-        torn("image"),
-        {
-            "width": 48,
-            "height": 48,
-            "augmentation": Augmentation(0.9, 1.1, mosaic=0.0, mirror=False, colour=0.0),
-            **changes,
-        },
-    )
-
-
-def tagger(metric: str, baseline: str, margin: float) -> Row:
-    """A tagger against the most frequent tag of each word; the tags are torn from the words."""
-    changes = {"steps": 150, "width": 16, "word_width": 16, "lr": 1e-2}
-    return Row(
-        f"validation/{metric}", learning_tags.majority(baseline), margin, torn("tags"), changes
-    )
-
-
-def translator(name: str, margin: float, **changes: Any) -> Row:
-    """A translator against one who knows the made-up language and not the sentence; each sentence
-    has another's translation.
-    """
-    nothing = learning.mistranslated(name, **changes)
-    return Row("validation/loss", learning.without_the_source, margin, nothing, changes, "lower")
-
+from tests.experiments import learning, learning_pictures
+from tests.experiments import learning_baselines as baselines
+from tests.experiments.learning import scrambled, torn
+from tests.experiments.learning_baselines import majority, unigram
+from tests.experiments.learning_rows import Row, classifier, detector, language, tagger, translator
 
 ROWS = {
     "autoencoder_denoise": Row(
         "validation/psnr",
-        learning.pixel_by_pixel,
+        baselines.pixel_by_pixel,
         1.0,
         scrambled("image"),
         {"widths": (8, 16), "steps": 150},
     ),
     "autoencoder_mnist": Row(
         "validation/squared_error",
-        learning.mean_image,
+        baselines.mean_image,
         10.0,
         scrambled("image"),
         {"widths": (64,), "code": 16, "steps": 200},
@@ -104,7 +31,7 @@ ROWS = {
     ),
     "autoencoder_sparse": Row(
         "validation/squared_error",
-        learning.mean_image,
+        baselines.mean_image,
         10.0,
         scrambled("image"),
         {"steps": 400},
@@ -113,7 +40,7 @@ ROWS = {
     "bert_clinc": classifier(0.12, steps=1000, lr=5e-3),
     "bert_english": Row(
         "validation/loss",
-        learning.without_context,
+        baselines.without_context,
         0.3,
         scrambled("tokens", whole=True),
         {"steps": 1500, "width": 32, "lr": 5e-3},
@@ -123,7 +50,7 @@ ROWS = {
     "bert_sst2": classifier(0.2, steps=200, tuning="full", lr=5e-3),
     "captioning_emoji": Row(
         "validation/loss",
-        learning.learnt_from(scrambled("image", seed=1), "validation/loss"),
+        baselines.learnt_from(scrambled("image", seed=1), "validation/loss"),
         0.1,
         scrambled("image"),
         {"steps": 400, "width": 32, "lr": 3e-3, "dropout": 0.0, "label_smoothing": 0.0},
@@ -162,7 +89,7 @@ ROWS = {
         ("faces_orl", "faces_yale"),
         Row(
             "test/auc",
-            learning.untrained("test/auc"),
+            baselines.untrained("test/auc"),
             0.12,
             scrambled("image"),
             {"steps": 500, "widths": (8, 16), "size": 16, "lr": 5e-3, "ema": 0.9},
@@ -178,7 +105,7 @@ ROWS = {
     ),
     "flow_mnist": Row(
         "test/frechet_on_classifier_features",
-        learning.drawn_pixel_by_pixel("mnist"),
+        baselines.drawn_pixel_by_pixel("mnist"),
         130.0,
         scrambled("image"),
         {"steps": 600, "width": 10, "num_samples": 200, "solver_steps": 8, "ema": 0.98},
@@ -186,7 +113,7 @@ ROWS = {
     ),
     "gan_fashion_mnist": Row(
         "test/frechet_on_classifier_features",
-        learning.drawn_pixel_by_pixel("fashion_mnist"),
+        baselines.drawn_pixel_by_pixel("fashion_mnist"),
         8.0,
         scrambled("image"),
         {"steps": 800, "width": 16, "num_samples": 200, "ema": 0.98, "lr": 1e-3},
@@ -220,7 +147,7 @@ ROWS = {
     ),
     "qa_squad": Row(
         "validation/f1",
-        learning.sliding_window,
+        baselines.sliding_window,
         0.2,
         torn("start", "end"),
         {"width": 32, "words": 32, "steps": 400, "ema": 0.9, "lr": 4e-3},
@@ -247,21 +174,21 @@ ROWS = {
     "rnn_tiny_shakespeare": language(steps=100),
     "segmentation_camvid": Row(
         "validation/miou",
-        learning.same_map,
+        baselines.same_map,
         0.2,
         torn("label_map"),
         {"steps": 150, "widths": (8, 16), "norm": "batch", "lovasz": 0.0},
     ),
     "segmentation_nuclei": Row(
         "validation/dice",
-        learning.all_foreground,
+        baselines.all_foreground,
         0.2,
         torn("label_map"),
         {"steps": 100, "widths": (8, 16), "norm": "batch"},
     ),
     "simclr_cifar10": Row(
         "validation/views_matched",
-        learning.untrained("validation/views_matched"),
+        baselines.untrained("validation/views_matched"),
         0.1,
         learning.constant("image"),
         {"steps": 300, "lr": 1e-2},
@@ -280,7 +207,7 @@ ROWS = {
     ),
     "vae_fashion_mnist": Row(
         "validation/loss",
-        learning.learnt_from(scrambled("image", seed=1), "validation/loss"),
+        baselines.learnt_from(scrambled("image", seed=1), "validation/loss"),
         0.1,
         scrambled("image"),
         {"widths": (8, 16), "steps": 800},
@@ -288,7 +215,7 @@ ROWS = {
     ),
     "vae_mnist": Row(
         "validation/loss",
-        learning.independent_pixels,
+        baselines.independent_pixels,
         10.0,
         scrambled("image"),
         {"steps": 200, "latent": 8},

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from dlcore.models import encoder
+from dlcore.models.encoder_reader import EncoderReader
 from dlcore.models.memory_reader import MemoryReader, position_weights
 from dlcore.models.memory_reader import Size as MemorySize
-from dlcore.models.reader import EncoderReader, Size, SpanReader, best_spans
+from dlcore.models.reader import Size, SpanReader
+from dlcore.models.span_head import best_spans
 
 DRAW = np.random.RandomState(0)
 

@@ -1,4 +1,4 @@
-"""Recurrent networks: directions, carries, padding, initialisation, generation."""
+"""Recurrent networks: directions, carries, padding, initialisation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlcore.models.rnn import RNN, CharRNN, Reader, Recurrent, generate
+from dlcore.models.rnn import RNN, Reader, Recurrent
 
 CELLS = ["elman", "lstm", "gru"]
 X = jnp.asarray(np.random.default_rng(0).standard_normal((2, 6, 3)), jnp.float32)
@@ -125,21 +125,6 @@ def test_biases_of_the_gates_that_keep() -> None:
     times = np.exp(chrono[1])
     assert 1 <= times.min() < 3
     assert 45 < times.max() <= 49.1
-
-
-@pytest.mark.slow
-def test_generation_is_the_likeliest_token_after_the_whole_text_each_time() -> None:
-    net = CharRNN(RNN("lstm", 8, layers=2), vocabulary=5)
-    prompt = jnp.array([[1, 2, 3], [4, 0, 2]])
-    params = jax.tree.map(lambda p: 3 * p, made(net, prompt)["params"])
-    text = prompt
-    for _ in range(4):
-        text = jnp.concatenate([text, net.apply({"params": params}, text)[0][:, -1:].argmax(-1)], 1)
-    np.testing.assert_array_equal(generate(net, params, prompt, jax.random.key(0), 4, 0.0), text)
-    with pytest.raises(ValueError, match="one direction"):
-        generate(CharRNN(RNN("lstm", 8, both=True), 5), params, prompt, jax.random.key(0), 4)
-    with pytest.raises(ValueError, match="prompt"):
-        generate(net, params, prompt[:, :0], jax.random.key(0), 4)
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlcore.models import gpt, gpt_generation, rnn
+from dlcore.models import char_rnn, gpt, gpt_generation, rnn
 from dlcore.models.beam import beam_search
 from tests.models.nets import NETS, SIZE, TOKENS, TRANSLATORS
 
@@ -74,8 +74,8 @@ def test_searches_and_generation_mix_no_index_types(index: Any, dtype: Any) -> N
         text = jax.eval_shape(made)
         assert (text.shape, text.dtype) == ((2, 19), index)
     found = {"gpt": jax.eval_shape(lambda: gpt_generation.likeliest(SIZE, params, prompt, 4, 3, 0))}
-    net = rnn.CharRNN(rnn.RNN("lstm", 4), 7)
-    text = jax.eval_shape(lambda: rnn.generate(net, zeros(net, TOKENS), prompt, key, 5))
+    net = char_rnn.CharRNN(rnn.RNN("lstm", 4), 7)
+    text = jax.eval_shape(lambda: char_rnn.generate(net, zeros(net, TOKENS), prompt, key, 5))
     assert (text.shape, text.dtype) == ((2, 7), index)
     for name, (module, net, size) in TRANSLATORS.items():
 

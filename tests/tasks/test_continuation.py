@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlcore.data.tokens import Vocabulary
+from dlcore.data.characters import Vocabulary
 from dlcore.errors import UsageError
 from dlcore.models.gpt import GPT, Size
 from dlcore.models.gpt_batch import Decoding, generate_batch

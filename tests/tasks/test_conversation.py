@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlcore.data.tokens import Bytes, Vocabulary, bpe
+from dlcore.data.characters import Bytes, Vocabulary
+from dlcore.data.tokens import bpe
 from dlcore.errors import UsageError
-from dlcore.models import rnn
+from dlcore.models import char_rnn, rnn
 from dlcore.models.decoding import gpt_decoder, rnn_decoder
 from dlcore.models.gpt import GPT, Size
 from dlcore.models.gpt_batch import Decoding, generate_batch
@@ -28,7 +29,7 @@ from tests.models.test_gpt import params
 SYMBOLS = Vocabulary("\nabcdefghij")
 SIZE = Size(vocabulary=11, context=8, layers=2, heads=2, width=8, rotary=True)
 KEY = jax.random.key(0)
-NET = rnn.CharRNN(rnn.RNN("lstm", 6), 11)
+NET = char_rnn.CharRNN(rnn.RNN("lstm", 6), 11)
 
 
 def state(tree: Any) -> State:
@@ -110,12 +111,12 @@ def test_a_recurrent_network_keeps_its_states_over_turns() -> None:
         before = jnp.asarray([talking.tokens])
         texts.append("".join(talking.answer()))
         key = jax.random.fold_in(jax.random.key(5), turn)
-        whole = rnn.generate(NET, tree, before, key, 20)
+        whole = char_rnn.generate(NET, tree, before, key, 20)
         assert texts[-1] == SYMBOLS.decode(np.asarray(whole)[0, before.shape[1] :])
     assert texts[0] != texts[1]
     both = dataclasses.replace(NET.rnn, both=True)
     with pytest.raises(ValueError, match="both directions"):
-        rnn_decoder(rnn.CharRNN(both, 11))
+        rnn_decoder(char_rnn.CharRNN(both, 11))
 
 
 @pytest.mark.slow

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from dlcore.data import tokenizer
+from dlcore.data.characters import characters
 from dlcore.data.facts import Facts
-from dlcore.data.tokens import characters
 from dlcore.errors import UsageError
 from dlcore.train import model_file, weights
 from dlcore.train.step import State

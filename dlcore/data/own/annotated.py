@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dlcore.data.own import images
+from dlcore.data.own import image_cache, image_decoding
 from dlcore.data.own.found import SPLITS
 from dlcore.data.split import by_hash
 from dlcore.errors import UsageError
@@ -99,7 +99,7 @@ class Annotated:
         if not missing or not pictures:
             return
         share = {split: 0.1 if split in missing else 0.0 for split in SPLITS[1:]}
-        parts = by_hash(images.digests([picture.file for picture in pictures]), **share)
+        parts = by_hash(image_cache.digests([picture.file for picture in pictures]), **share)
         for split in ("train", *missing):
             self.splits[split] = [pictures[i] for i in parts[split]]
             if not self.splits[split]:
@@ -175,7 +175,7 @@ def example(
         int32 [most], `count`, `scale` and `extent`, as of `row`.
     """
     try:
-        image = images.upright(picture.file)
+        image = image_decoding.upright(picture.file)
     except UsageError as error:
         problems.append(f"{picture.where}: {error}")
         return row(np.zeros((canvas[1], canvas[0], 3), np.uint8), 1.0, canvas, [], [], most)

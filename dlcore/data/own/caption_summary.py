@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dlcore.data.own import captions, images
+from dlcore.data.own import captions, image_decoding
 from dlcore.data.own.found import SPLITS, Example, Found
 from dlcore.data.own.summary import (
     SHOWN,
@@ -97,7 +97,7 @@ def _shown(examples: Sequence[Example]) -> list[Sample]:
     if not chosen:
         return []
     pictures = np.stack(
-        [thumbnail(captions.over_white(images.upright(Path(e.values[0])))) for e in chosen]
+        [thumbnail(captions.over_white(image_decoding.upright(Path(e.values[0])))) for e in chosen]
     )
     return [
         Images(

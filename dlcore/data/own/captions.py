@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from dlcore.data import cache
-from dlcore.data.own import files, images, table_files
+from dlcore.data.own import files, image_cache, image_decoding, table_files
 from dlcore.data.own.found import VERSION, Example, Found
 from dlcore.data.source import Arrays, Batch
 from dlcore.errors import UsageError
@@ -118,7 +118,7 @@ def load(path: Path, size: int) -> OwnCaptions:
     """
     found = find(path)
     found.refuse()
-    found.divide(lambda rows: images.digests([Path(example.values[0]) for example in rows]))
+    found.divide(lambda rows: image_cache.digests([Path(example.values[0]) for example in rows]))
     found.refuse()
     decoded = {
         split: _decoded(path.resolve().name, found.named(split), examples, size)
@@ -141,7 +141,7 @@ def read(file: Path, size: int) -> np.ndarray:
     Raises:
         UsageError: it cannot be read.
     """
-    return on_white(images.upright(file), size)
+    return on_white(image_decoding.upright(file), size)
 
 
 def on_white(image: Image.Image, size: int) -> np.ndarray:
@@ -150,7 +150,7 @@ def on_white(image: Image.Image, size: int) -> np.ndarray:
     Returns:
         uint8 [size, size, 3]; the aspect ratio is not kept.
     """
-    return images.resized(over_white(image), (size, size, 3))
+    return image_decoding.resized(over_white(image), (size, size, 3))
 
 
 def over_white(image: Image.Image) -> Image.Image:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dlcore.data.own import columns, files, images, table_files
+from dlcore.data.own import columns, files, image_cache, images, table_files
 from dlcore.data.own.found import Example, Found
 from dlcore.data.source import Arrays
 from dlcore.errors import UsageError
@@ -44,7 +44,7 @@ def load(path: Path, shape: Sequence[int]) -> tuple[Arrays, np.ndarray]:
         Example(example.where, (example.values[0], name))
         for example, name in zip(examples, names, strict=True)
     ]
-    source = images.decoded(table.resolve().parent.name, "drive", named, names, shape)
+    source = image_cache.decoded(table.resolve().parent.name, "drive", named, names, shape)
     return Arrays({"image": source.arrays["image"]}, source.info), steering_of(examples)
 
 

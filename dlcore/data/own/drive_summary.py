@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dlcore.data.own import drive, images
+from dlcore.data.own import drive, image_decoding
 from dlcore.data.own.found import Example, Found
 from dlcore.data.own.summary import Summary, decode_images, duplicates, sizes, thumbnail
 from dlcore.samples import Images, Plot, Sample, Series, Table
@@ -74,7 +74,7 @@ def _shown(examples: Sequence[Example]) -> list[Sample]:
     steering = drive.steering_of(examples)
     time = np.arange(len(steering), dtype=float)
     index = np.unique(np.linspace(0, len(steering) - 1, _SHOWN).astype(int))
-    pictures = [thumbnail(images.upright(Path(examples[i].values[0]))) for i in index]
+    pictures = [thumbnail(image_decoding.upright(Path(examples[i].values[0]))) for i in index]
     captions = tuple(f"{steering[i]:+.3f}" for i in index)
     line = (Series("person", time, steering.astype(float)),)
     return [

@@ -11,7 +11,7 @@ import numpy as np
 
 from dlcore.data.facts import Facts
 from dlcore.data.mapped import Augment, Example, Prepare, mapped
-from dlcore.data.own import images
+from dlcore.data.own import image_cache, image_decoding, images
 from dlcore.data.own.found import VERSION
 from dlcore.data.own.found import Example as FoundExample
 from dlcore.data.source import Source
@@ -46,7 +46,7 @@ class ImageFiles:
         Raises:
             UsageError: it cannot be decoded.
         """
-        image = images.upright(Path(self.files[index]))
+        image = image_decoding.upright(Path(self.files[index]))
         image = image.convert("L" if self.channels == 1 else "RGB")
         pixels = np.asarray(image, np.uint8).reshape(image.height, image.width, self.channels)
         return {"image": pixels, "label": np.int32(self.labels[index])}
@@ -76,7 +76,7 @@ def load(path: Path, augment: Augment, prepare: Prepare, channels: int = 3) -> S
     """
     found = images.find(path)
     found.refuse()
-    found.divide(lambda train: images.digests([Path(each.values[0]) for each in train]))
+    found.divide(lambda train: image_cache.digests([Path(each.values[0]) for each in train]))
     names = found.classes()
     found.refuse()
     made: dict[str, Source] = {}
@@ -101,6 +101,6 @@ def _items(examples: Sequence[FoundExample], names: Sequence[str], channels: int
 
 def _contents(examples: Sequence[FoundExample]) -> str:
     """A hash of the contents of all files with their labels, in their order."""
-    digests = images.digests([Path(example.values[0]) for example in examples])
+    digests = image_cache.digests([Path(example.values[0]) for example in examples])
     labelled = [f"{d} {e.values[-1]}" for d, e in zip(digests, examples, strict=True)]
     return hashlib.sha256("\n".join(labelled).encode()).hexdigest()

@@ -18,7 +18,7 @@ from dlcore.data.own import (
     table_files,
     tagged,
     texts,
-    videos,
+    video_decoding,
     yolo,
 )
 from dlcore.errors import UsageError
@@ -98,7 +98,8 @@ def _of_pictures(path: Path, count: int) -> tuple[Kind, str]:
     """Videos where animations lie in no folder of a class, else images."""
     for folder in (path, path / "train"):
         if moving := sum(
-            videos.is_animation(file) for file in (files.visible(folder) if folder.is_dir() else ())
+            video_decoding.is_animation(file)
+            for file in (files.visible(folder) if folder.is_dir() else ())
         ):
             verb = "file is an animation" if moving == 1 else "files are animations"
             return "videos", f"{moving:,} {verb}"

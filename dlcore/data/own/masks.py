@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dlcore.data.own import files, images
+from dlcore.data.own import files, image_cache, image_decoding, images
 from dlcore.data.own.found import Example, Found
 from dlcore.errors import UsageError
 
@@ -60,7 +60,7 @@ def find(path: Path) -> Labelled:
     for split, folder in folders.items():
         found.splits[split] = _pairs(folder, found.problems)
     found.refuse()
-    found.divide(lambda train: images.digests([Path(example.values[0]) for example in train]))
+    found.divide(lambda train: image_cache.digests([Path(example.values[0]) for example in train]))
     found.refuse()
     names = path / NAMES
     classes = [line.strip() for line in files.lines(names)] if names.is_file() else []
@@ -105,7 +105,7 @@ def read(image: Path, mask: Path) -> tuple[Image.Image, np.ndarray]:
     Raises:
         UsageError: one cannot be read, the mask has colours, or another size than the image.
     """
-    picture = images.upright(image)
+    picture = image_decoding.upright(image)
     try:
         with Image.open(mask) as opened:
             mode = opened.mode

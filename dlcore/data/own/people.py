@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from dlcore.data.own import images
+from dlcore.data.own import image_cache, images
 from dlcore.data.own.found import Example, Found
 from dlcore.data.source import Arrays
 
@@ -33,7 +33,7 @@ def load(path: Path, shape: Sequence[int]) -> tuple[Arrays, list[str]]:
     found.refuse()
     examples = found.splits["train"]
     names = sorted({example.values[-1] for example in examples})
-    source = images.decoded(path.resolve().name, "all", examples, names, shape)
+    source = image_cache.decoded(path.resolve().name, "all", examples, names, shape)
     contents = {name: source.arrays[name] for name in ("image", "label")}
     return Arrays(contents, source.info), names
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dlcore.data.own import images, people
+from dlcore.data.own import image_decoding, people
 from dlcore.data.own.found import Found
 from dlcore.data.own.summary import SHOWN, Summary, decode_images, duplicates, sizes, thumbnail
 from dlcore.errors import UsageError
@@ -63,6 +63,6 @@ def _shown(found: Found) -> list[Sample]:
     chosen = [(name, file) for name, each in sorted(by_person.items()) for file in each[:2]]
     if not chosen:
         return []
-    pictures = [thumbnail(images.upright(Path(file))) for _, file in chosen[:SHOWN]]
+    pictures = [thumbnail(image_decoding.upright(Path(file))) for _, file in chosen[:SHOWN]]
     names = tuple(name for name, _ in chosen[:SHOWN])
     return [Images("Two of each of the first people", np.stack(pictures), names)]

@@ -21,12 +21,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from dlcore.data import tokenizer
+from dlcore.data.characters import Bytes, Vocabulary
 from dlcore.data.own import files
 from dlcore.data.own.corpus import TRAINING
 from dlcore.data.own.found import SPLITS
 from dlcore.data.token_shards import FACTS, FORMAT, KIND
 from dlcore.data.tokenizer import Tokenizer
-from dlcore.data.tokens import Bytes, Subwords, Vocabulary, bpe
+from dlcore.data.tokens import Subwords, bpe
 from dlcore.errors import UsageError
 
 END = "<|end|>"  # the special token of byte pairs before and after each document

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from dlcore.data.own import corpus, images, pairs, texts
+from dlcore.data.own import corpus, image_decoding, images, pairs, texts
 from dlcore.data.own.found import SPLITS, Example, Found, first_values
 from dlcore.data.own.kinds import Kind
 from dlcore.errors import UsageError
@@ -127,7 +127,7 @@ def decode_images(found: Found) -> Measured:
         for example in examples:
             file = Path(example.values[0])
             try:
-                image = images.upright(file)
+                image = image_decoding.upright(file)
             except UsageError as error:
                 found.problems.append(str(error))
                 continue
@@ -249,7 +249,7 @@ def _shown(found: Found, kind: Kind) -> list[Sample]:
         return []
     if kind == "images":
         thumbnails = np.stack(
-            [thumbnail(images.upright(Path(example.values[0]))) for example in chosen]
+            [thumbnail(image_decoding.upright(Path(example.values[0]))) for example in chosen]
         )
         return [Images("A few of train", thumbnails, tuple(e.values[1] for e in chosen))]
     head = {"texts": texts.COLUMNS, "pairs": pairs.SIDES, "corpus": ("begins with",)}[kind]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dlcore.data.own import videos
+from dlcore.data.own import video_decoding, videos
 from dlcore.data.own.found import SPLITS, Example, Found
 from dlcore.data.own.summary import Summary, duplicates, sizes, thumbnail
 from dlcore.errors import UsageError
@@ -76,7 +76,7 @@ def summary(path: Path) -> Summary:
 def _decoded(example: Example, measured: _Measured, problems: list[str]) -> bool:
     """Whether a video can be read; it is measured, and its faults become problems."""
     try:
-        frames = videos.frames(Path(example.values[0]))
+        frames = video_decoding.frames(Path(example.values[0]))
     except UsageError as error:
         problems.append(str(error))
         return False

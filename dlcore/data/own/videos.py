@@ -5,22 +5,27 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageSequence
 
 from dlcore.data import cache
 from dlcore.data.facts import Facts
 from dlcore.data.own import files, images
 from dlcore.data.own.found import VERSION, Example, Found
+from dlcore.data.own.video_decoding import (
+    ANIMATED,
+    count,
+    frame_files,
+    is_animation,
+    read,
+    video_files,
+)
 from dlcore.data.source import Arrays, Batch, Info, Source
 from dlcore.data.splits import Splits
 from dlcore.errors import UsageError
 
-ANIMATED = (".gif", ".webp", ".apng", ".tif", ".tiff")
 _FORMAT = 1  # counts up when the same files become other arrays than before
 
 
@@ -96,14 +101,14 @@ def listed(folder: Path) -> list[Path]:
             frames of one video.
 
     Returns:
-        Files and folders that `frames` decodes, sorted by name.
+        Files and folders that `video_decoding.frames` decodes, sorted by name.
 
     Raises:
         UsageError: it holds no video, or also something else, such as an image beside videos.
     """
     inside = files.visible(folder)
     videos = any(each.is_dir() or is_animation(each) for each in inside)
-    if not videos and _frames(folder):
+    if not videos and frame_files(folder):
         return [folder]
     problems: list[str] = []
     found = [Path(each.values[0]) for each in _videos(folder, problems)]
@@ -116,7 +121,7 @@ def _videos(folder: Path, problems: list[str]) -> list[Example]:
     examples = []
     for each in files.visible(folder):
         if each.is_dir():
-            if _frames(each):
+            if frame_files(each):
                 examples.append(Example(str(each), (str(each),)))
             else:
                 problems.append(f"{each} holds no frames: put images in, or remove the folder")
@@ -127,63 +132,6 @@ def _videos(folder: Path, problems: list[str]) -> list[Example]:
         else:
             problems.append(f"{each} is no video ({', '.join(ANIMATED)}): move it elsewhere")
     return examples
-
-
-def _frames(folder: Path) -> list[Path]:
-    """The images in a folder, numbers in their names compared as numbers."""
-    inside = [file for file in files.visible(folder) if file.suffix.lower() in images.SUFFIXES]
-    return sorted(inside, key=lambda file: [_part(each) for each in re.split(r"(\d+)", file.name)])
-
-
-def _part(text: str) -> tuple[int, str]:
-    return (int(text), "") if text.isdecimal() else (-1, text)
-
-
-def read(file: Path, size: Sequence[int]) -> np.ndarray:
-    """Decodes a video.
-
-    Args:
-        file: an animated image, or a folder of frames.
-        size: [height, width] to which every frame is resized, its aspect ratio not kept.
-
-    Returns:
-        uint8 [frames, height, width, 3]; one image is a video of one frame.
-
-    Raises:
-        UsageError: a file cannot be read, or frames of one folder have different sizes.
-    """
-    return np.stack([images.resized(image, (*size, 3)) for image in frames(file)])
-
-
-def frames(file: Path) -> list[Image.Image]:
-    """Decodes a video at its own size.
-
-    Args:
-        file: an animated image, or a folder of frames.
-
-    Returns:
-        Its frames in order; those of an animated image in RGB, those of a folder in the mode of
-        their files.
-
-    Raises:
-        UsageError: a file cannot be read, or frames of one folder have different sizes.
-    """
-    if file.is_dir():
-        decoded = [(each, images.upright(each)) for each in _frames(file)]
-        for each, image in decoded:
-            if image.size != decoded[0][1].size:
-                sizes = [f"{w}x{h}" for w, h in (image.size, decoded[0][1].size)]
-                raise UsageError(
-                    f"{each} is {sizes[0]} and {decoded[0][0].name} is {sizes[1]}: the frames of a"
-                    " video must have one size"
-                )
-        return [image for _, image in decoded]
-    try:
-        with Image.open(file) as opened:
-            return [frame.convert("RGB") for frame in ImageSequence.Iterator(opened)]
-    except Exception as error:  # decoders raise anything
-        what = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UsageError(f"{file} cannot be read as a video ({what}): mend or remove it") from error
 
 
 def load(path: Path, size: Sequence[int], length: int) -> Splits:
@@ -257,43 +205,14 @@ def _decoded(
                 "colour": (spread > 0).any((1, 2)),
             }
 
-    listed = [(str(each), each.stat().st_size, each.stat().st_mtime_ns) for each in _files(paths)]
+    listed = [
+        (str(each), each.stat().st_size, each.stat().st_mtime_ns) for each in video_files(paths)
+    ]
     key = hashlib.sha256(
         json.dumps([_FORMAT, listed, name, split, list(size)]).encode()
     ).hexdigest()
     place = f"own/{key[:32]}/videos"
     return cache.cached(place, name, VERSION, split, lambda: (sum(counts), chunks()))
-
-
-def is_animation(file: Path) -> bool:
-    """Returns whether a file is an animated image of several frames; False if it cannot be read."""
-    if file.suffix.lower() not in ANIMATED:
-        return False
-    try:
-        return count(file) > 1
-    except UsageError:
-        return False
-
-
-def count(path: Path) -> int:
-    """Returns the number of frames of a video: an animated image, or a folder of frames.
-
-    Raises:
-        UsageError: it cannot be read.
-    """
-    if path.is_dir():
-        return len(_frames(path))
-    try:
-        with Image.open(path) as opened:
-            return int(getattr(opened, "n_frames", 1))
-    except Exception as error:  # decoders raise anything
-        raise UsageError(
-            f"{path} cannot be read as a video ({error}): mend or remove it"
-        ) from error
-
-
-def _files(paths: Sequence[Path]) -> list[Path]:
-    return [file for path in paths for file in (_frames(path) if path.is_dir() else [path])]
 
 
 def digests(examples: Sequence[Example]) -> list[str]:
@@ -307,6 +226,6 @@ def digests(examples: Sequence[Example]) -> list[str]:
 
 def _digest(path: Path) -> str:
     digest = hashlib.sha256()
-    for file in _files([path]):
+    for file in video_files([path]):
         digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -14,7 +14,7 @@ from dlcore.data import tfds
 from dlcore.data.facts import Facts
 from dlcore.data.own import captions as own
 from dlcore.data.own.captions import words
-from dlcore.data.own.images import resized
+from dlcore.data.own.image_decoding import resized
 from dlcore.data.source import Arrays, arrays
 from dlcore.data.split import by_hash
 from dlcore.data.splits import Splits, is_offline

@@ -11,7 +11,7 @@ from dlcore.data import tfds
 from dlcore.data.facts import Facts
 from dlcore.data.own import masks as own
 from dlcore.data.own.found import VERSION
-from dlcore.data.own.images import resized
+from dlcore.data.own.image_decoding import resized
 from dlcore.data.sets import synthetic_maps
 from dlcore.data.source import Source, arrays
 from dlcore.data.splits import Splits, is_offline

@@ -9,7 +9,7 @@ from PIL import Image
 
 from dlcore.data import tfds
 from dlcore.data.facts import Facts
-from dlcore.data.own import images as image_files
+from dlcore.data.own import image_decoding
 from dlcore.data.own import masks as own
 from dlcore.data.own.found import VERSION
 from dlcore.data.sets import synthetic_maps
@@ -97,7 +97,7 @@ def _of_files(labelled: own.Labelled, size: tuple[int, int]) -> Splits:
         for image, mask in labelled.pairs(split):
             picture, numbers = own.read(image, mask)
             distinct.append(np.unique(numbers))
-            images.append(image_files.resized(picture, (*size, 3)))
+            images.append(image_decoding.resized(picture, (*size, 3)))
             masks.append(_resized(numbers, size))
         contents[split] = {"image": np.stack(images), "label_map": np.stack(masks)}
         values[split] = distinct

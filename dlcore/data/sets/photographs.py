@@ -13,7 +13,7 @@ from PIL import Image
 
 from dlcore.data import cache, tfds
 from dlcore.data.facts import Facts
-from dlcore.data.own import files
+from dlcore.data.own import files, image_cache, image_decoding
 from dlcore.data.own import images as own
 from dlcore.data.own.found import VERSION, Example, Found
 from dlcore.data.source import Batch, Info, Source, fingerprint
@@ -157,7 +157,7 @@ def _style(source: DataSource, style: str) -> np.ndarray:
         raise UsageError(
             f"--style {style}: there is no such file; the known styles are {', '.join(STYLES)}"
         )
-    return np.asarray(own.upright(path).convert("RGB"))
+    return np.asarray(image_decoding.upright(path).convert("RGB"))
 
 
 def _prepared(name: str, dtype: type) -> dict[str, np.ndarray]:
@@ -229,7 +229,7 @@ def _own(path: Path) -> dict[str, Pictures]:
         raise UsageError(f"{error} (style transfer takes a folder of photographs)") from error
     for split, group in grouped.items():
         found.splits[split] = [Example(str(file), (str(file),)) for file in group]
-    found.divide(lambda rows: own.digests([Path(row.values[0]) for row in rows]))
+    found.divide(lambda rows: image_cache.digests([Path(row.values[0]) for row in rows]))
     found.refuse()
     return {
         split: {row.where: _small(Path(row.values[0])) for row in rows}
@@ -239,7 +239,7 @@ def _own(path: Path) -> dict[str, Pictures]:
 
 def _small(file: Path, longest: int = 1024) -> np.ndarray:
     """A photograph of at most `longest` pixels a side: crops are resized anyway."""
-    image = own.upright(file).convert("RGB")
+    image = image_decoding.upright(file).convert("RGB")
     image.thumbnail((longest, longest))
     return np.asarray(image)
 

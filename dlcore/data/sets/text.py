@@ -11,6 +11,7 @@ import numpy as np
 
 from dlcore.data import source as sources
 from dlcore.data import tfds, token_shards, tokenizer
+from dlcore.data.characters import characters
 from dlcore.data.facts import Facts
 from dlcore.data.own import corpus as own
 from dlcore.data.own.found import VERSION
@@ -19,7 +20,7 @@ from dlcore.data.packing import pack
 from dlcore.data.sets import embedded, sentences
 from dlcore.data.source import Source
 from dlcore.data.splits import Splits, is_offline
-from dlcore.data.tokens import bpe, characters
+from dlcore.data.tokens import bpe
 from dlcore.errors import UsageError
 from dlcore.options import DataSource
 

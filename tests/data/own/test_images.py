@@ -1,4 +1,4 @@
-"""Own images: folders and tables, decoding by hand, the cache, and each fault."""
+"""Own images: folders and tables, the size of the images, and each fault."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from dlcore.data.own import images
+from dlcore.data.own import image_decoding, images
 from dlcore.data.sets import embedded
 from dlcore.data.sets import images as sets
 from dlcore.errors import UsageError
@@ -34,7 +33,7 @@ def test_a_folder_by_class_is_resized_to_the_published_set(tmp_path: Path) -> No
     assert (found.train.info.name, found.test.info.split) == ("pets", "test by hash")
     # every example is one of the files, under its class
     expected = {
-        images.read(file, (28, 28, 1)).tobytes(): ["cat", "dog"].index(file.parent.name)
+        image_decoding.read(file, (28, 28, 1)).tobytes(): ["cat", "dog"].index(file.parent.name)
         for file in folder.rglob("*.png")
     }
     for _, source in found.items():
@@ -75,37 +74,6 @@ def test_the_size_is_the_median_reduced(
 def test_the_largest_side_is_the_experiment_s() -> None:
     assert images.Size(4, longest=224).of(np.array([(300, 600, 3)])) == (112, 224, 3)
     assert images.Size(4, longest=224).of(np.array([(100, 60, 3)])) == (100, 60, 3)
-
-
-def test_sizes_are_of_the_image_as_it_is_seen(tmp_path: Path) -> None:
-    picture = Image.new("L", (6, 4))
-    turned = picture.getexif()
-    turned[274] = 6  # to be turned by 90 degrees
-    picture.save(tmp_path / "turned.jpg", exif=turned)
-    picture.convert("P").save(tmp_path / "grey_palette.png")
-    coloured = Image.new("RGB", (6, 4), (9, 0, 0)).quantize(2)
-    coloured.save(tmp_path / "coloured.png")
-    Image.new("RGBA", (6, 4)).save(tmp_path / "rgba.png")
-    Image.new("I;16", (6, 4)).save(tmp_path / "deep.png")
-    names = ["turned.jpg", "grey_palette.png", "coloured.png", "rgba.png", "deep.png"]
-    found = images.stored_sizes([tmp_path / name for name in names])
-    assert found.tolist() == [[6, 4, 1], [4, 6, 1], [4, 6, 3], [4, 6, 3], [4, 6, 1]]
-    (tmp_path / "broken.png").write_bytes((tmp_path / "rgba.png").read_bytes()[:20])
-    with pytest.raises(UsageError, match=r"broken\.png cannot be read as an image"):
-        images.stored_sizes([tmp_path / "broken.png"])
-
-
-def test_the_second_start_decodes_nothing_and_a_changed_file_is_read_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = made.image_folder(tmp_path / "pets")
-    first = images.load(folder, (28, 28, 1))
-    with monkeypatch.context() as patched:
-        patched.setattr(images, "upright", lambda file: pytest.fail(f"{file} is decoded again"))
-        again = images.load(folder, (28, 28, 1))
-    assert again.facts == first.facts
-    made.image(folder / "cat/000.png", 77, (28, 29))
-    assert images.load(folder, (28, 28, 1)).facts.sources != first.facts.sources
 
 
 def test_images_stay_in_their_split_when_files_are_added_or_renamed(tmp_path: Path) -> None:
@@ -150,29 +118,6 @@ def test_splits_of_folders_and_tables_are_as_given(tmp_path: Path) -> None:
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     made.image_folder(tmp_path / "own", classes=("plane", "train"))
     assert images.load(tmp_path / "own", (8, 8, 1)).facts.classes == ["plane", "train"]
-
-
-def test_what_decoding_does_by_hand(tmp_path: Path) -> None:
-    grey = np.arange(6, dtype=np.uint8).reshape(2, 3) * 50
-    file = tmp_path / "a.png"
-    Image.fromarray(grey).save(file)
-    np.testing.assert_array_equal(images.read(file, (2, 3, 1))[..., 0], grey)
-    np.testing.assert_array_equal(images.read(file, (2, 3)), grey)
-    np.testing.assert_array_equal(images.read(file, (2, 3, 3)), np.stack([grey] * 3, -1))
-    # upright: orientation 6 is a picture that lies on its left side
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(grey).save(file, exif=exif)
-    np.testing.assert_array_equal(images.read(file, (3, 2)), np.rot90(grey, -1))
-    # 16 bits: the upper 8 of each
-    Image.fromarray(grey.astype(np.uint16) * 256 + 99).save(file)
-    np.testing.assert_array_equal(images.read(file, (2, 3)), grey)
-    # transparency is left out; of an animation the first frame counts
-    Image.fromarray(np.stack([grey] * 3 + [grey * 0], -1), "RGBA").save(file)
-    np.testing.assert_array_equal(images.read(file, (2, 3)), grey)
-    frames = [Image.fromarray(np.full((2, 3), level, np.uint8)) for level in (255, 0)]
-    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    assert images.read(tmp_path / "a.gif", (2, 3)).min() == 255
 
 
 def broken(folder: Path, fault: str) -> None:

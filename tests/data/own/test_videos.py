@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dlcore.data.own import videos
+from dlcore.data.own import video_decoding, videos
 from dlcore.errors import UsageError
 
 pytestmark = pytest.mark.quick
@@ -42,10 +42,10 @@ def folder_of(path: Path, video: np.ndarray) -> Path:
 def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     video = frames(12)
     for path in (gif(tmp_path / "a.gif", video), folder_of(tmp_path / "b", video)):
-        found = videos.read(path, (16, 16))
+        found = video_decoding.read(path, (16, 16))
         assert found.shape == (12, 16, 16, 3)
         np.testing.assert_array_equal(found[:, 0, 0, 0], video[:, 0, 0])
-        assert videos.count(path) == 12
+        assert video_decoding.count(path) == 12
 
 
 def test_windows_stay_within_a_video_and_a_video_within_a_split(tmp_path: Path) -> None:
@@ -109,8 +109,8 @@ def test_each_fault_is_named(tmp_path: Path) -> None:
     broken = gif(tmp_path / "broken" / "a.gif", frames(5))
     broken.write_bytes(broken.read_bytes()[:40])
     with pytest.raises(UsageError, match="cannot be read as a video"):
-        videos.read(broken, (16, 16))
+        video_decoding.read(broken, (16, 16))
     mixed = folder_of(tmp_path / "mixed", frames(3))
     Image.fromarray(frames(1, size=8)[0]).save(mixed / "frame3.png")
     with pytest.raises(UsageError, match=r"frame3.png is 8x8 and frame0.png is 16x16"):
-        videos.read(mixed, (16, 16))
+        video_decoding.read(mixed, (16, 16))

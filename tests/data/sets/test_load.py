@@ -11,12 +11,13 @@ import pytest
 
 from dlcore.data import source as sources
 from dlcore.data import tfds, tokenizer
+from dlcore.data.characters import Bytes, characters
 from dlcore.data.facts import Facts
 from dlcore.data.packing import pack
 from dlcore.data.sets import embedded, images, longmemory, pairs, sentences, tables, text
 from dlcore.data.source import Arrays, Source
 from dlcore.data.splits import Splits
-from dlcore.data.tokens import Bytes, Subwords, bpe, characters
+from dlcore.data.tokens import Subwords, bpe
 from dlcore.errors import UsageError
 
 SPLITS = ("train", "validation", "test")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlcore.data.tokens import Bytes, Vocabulary, characters
+from dlcore.data.characters import Bytes, Vocabulary, characters
 from dlcore.errors import UsageError
 
 

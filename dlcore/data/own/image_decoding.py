@@ -1,0 +1,107 @@
+"""One image: decoded from its file, turned upright, resized and converted to uint8."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+
+from dlcore.errors import UsageError
+
+
+def read(
+    file: Path, shape: Sequence[int], resampling: Image.Resampling = Image.Resampling.BILINEAR
+) -> UInt8[np.ndarray, "*shape"]:
+    """Reads an image file as uint8 of a shape.
+
+    The first frame is rotated as its EXIF data say, transparency is dropped, and the image is
+    resized to the height and width, whatever its aspect ratio.
+
+    Args:
+        file: the image.
+        shape: [height, width, 3] (RGB), [height, width, 1] or [height, width] (grey).
+        resampling: the filter of `resized`.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    return resized(upright(file), shape, resampling)
+
+
+def resized(
+    image: Image.Image,
+    shape: Sequence[int],
+    resampling: Image.Resampling = Image.Resampling.BILINEAR,
+) -> UInt8[np.ndarray, "*shape"]:
+    """Resizes and converts an image of Pillow to uint8 of a shape; transparency is dropped.
+
+    Args:
+        image: the image.
+        shape: [height, width, 3] (RGB), [height, width, 1] or [height, width] (grey).
+        resampling: Pillow's filter; images that a network is given are to be resized by the filter
+            by which its training images were.
+    """
+    height, width, channels = shape if len(shape) == 3 else (*shape, 1)
+    converted = image.convert("L" if channels == 1 else "RGB")
+    resized = converted.resize((width, height), resampling)
+    return np.asarray(resized, np.uint8).reshape(tuple(shape))
+
+
+def of_value(
+    value: np.ndarray | Image.Image,
+    shape: tuple[int, ...],
+    resampling: Image.Resampling = Image.Resampling.BILINEAR,
+) -> UInt8[np.ndarray, "*shape"]:
+    """Converts an image of Pillow, or an array, to uint8 of a shape.
+
+    Args:
+        value: an image of Pillow, which is resized; or uint8 of the shape, where a grey image may
+            lack the axis of its channel.
+        shape: [height, width, channels].
+        resampling: the filter of `resized`.
+
+    Raises:
+        UsageError: an array of another shape or dtype.
+    """
+    if isinstance(value, Image.Image):
+        return resized(value, shape, resampling)
+    array = np.asarray(value)
+    if array.shape == shape[:2] and shape[2:] == (1,):
+        array = array[..., None]
+    if array.shape != shape or array.dtype != np.uint8:
+        raise UsageError(
+            f"an image here is uint8 {shape}, not {array.dtype} {array.shape}: resize it, or give"
+            " Pillow's image or a file"
+        )
+    return array
+
+
+def upright(file: Path) -> Image.Image:
+    """Decodes the first frame of an image file to 8 bits per channel, rotated as its EXIF data say.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        with Image.open(file) as opened:
+            return _of_8_bits(ImageOps.exif_transpose(opened))
+    # decoders raise anything: OSError, SyntaxError, struct.error, DecompressionBombError
+    except Exception as error:
+        what = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise UsageError(
+            f"{file} cannot be read as an image ({what.replace(f' {str(file)!r}', '')}): mend or"
+            " remove it"
+        ) from error
+
+
+def _of_8_bits(image: Image.Image) -> Image.Image:
+    """Keeps the upper 8 of 16 bits; `convert` would map all levels above 255 to white."""
+    if not image.mode.startswith(("I", "F")):
+        return image
+    levels = np.asarray(image)
+    if levels.dtype.kind == "f" or levels.min() < 0 or levels.max() >= 1 << 16:
+        raise ValueError(f"its pixels are {image.mode}, of more than 16 bits")
+    return Image.fromarray((levels >> 8).astype(np.uint8))

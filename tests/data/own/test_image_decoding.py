@@ -1,0 +1,36 @@
+"""One image: decoding by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dlcore.data.own import image_decoding
+
+pytestmark = pytest.mark.quick
+
+
+def test_what_decoding_does_by_hand(tmp_path: Path) -> None:
+    grey = np.arange(6, dtype=np.uint8).reshape(2, 3) * 50
+    file = tmp_path / "a.png"
+    Image.fromarray(grey).save(file)
+    np.testing.assert_array_equal(image_decoding.read(file, (2, 3, 1))[..., 0], grey)
+    np.testing.assert_array_equal(image_decoding.read(file, (2, 3)), grey)
+    np.testing.assert_array_equal(image_decoding.read(file, (2, 3, 3)), np.stack([grey] * 3, -1))
+    # upright: orientation 6 is a picture that lies on its left side
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(grey).save(file, exif=exif)
+    np.testing.assert_array_equal(image_decoding.read(file, (3, 2)), np.rot90(grey, -1))
+    # 16 bits: the upper 8 of each
+    Image.fromarray(grey.astype(np.uint16) * 256 + 99).save(file)
+    np.testing.assert_array_equal(image_decoding.read(file, (2, 3)), grey)
+    # transparency is left out; of an animation the first frame counts
+    Image.fromarray(np.stack([grey] * 3 + [grey * 0], -1), "RGBA").save(file)
+    np.testing.assert_array_equal(image_decoding.read(file, (2, 3)), grey)
+    frames = [Image.fromarray(np.full((2, 3), level, np.uint8)) for level in (255, 0)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert image_decoding.read(tmp_path / "a.gif", (2, 3)).min() == 255
