@@ -53,7 +53,7 @@ def windows(
     for name, (begin, end) in spans.items():
         before = inputs if past_inputs and name != "train" else 0
         found[name] = np.arange(begin - before, end - inputs - horizon + 1, stride, dtype=np.int64)
-        if not len(found[name]) and end > begin:
+        if not len(found[name]) and (end > begin or name == "train"):
             raise UsageError(
                 f"{name} has {end - begin} of {length} time steps, too few for a window of"
                 f" {inputs} + {horizon}: it needs {inputs + horizon - before}"

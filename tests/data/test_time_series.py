@@ -61,3 +61,9 @@ def test_a_series_is_a_data_set_in_one_line() -> None:
 def test_refusals_say_why(inputs: int, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         time_series.windows(20, inputs, 2)
+
+
+def test_fractions_whose_rounding_leaves_no_time_for_training_are_refused() -> None:
+    """Else windows of validation would begin before the first time step."""
+    with pytest.raises(UsageError, match="train has 0 of 11 time steps, too few for a window"):
+        time_series.windows(11, 2, 1, validation=0.45, test=0.5, past_inputs=True)
