@@ -65,14 +65,14 @@ def errors(task: np.ndarray, right: np.ndarray) -> dict[int, float]:
 
 
 def commonest(train: Sequence[Story], test: Sequence[Story]) -> np.ndarray:
-    """Answers each question by the commonest answer of its task in training, a baseline.
+    """Scores a baseline: each question gets the commonest answer of its task in training.
 
     Args:
         train: questions that are counted.
         test: questions to answer; the answer to one of a task that train lacks is wrong.
 
     Returns:
-        Whether the answer is right, bool [N], in the order of `test`.
+        Whether the baseline's answer is right, bool [N], in the order of `test`.
     """
     counts: dict[int, collections.Counter[str]] = {}
     for story in train:
@@ -84,12 +84,13 @@ def commonest(train: Sequence[Story], test: Sequence[Story]) -> np.ndarray:
 def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
     """Evaluates errors of tasks, their calibration, and the commonest answers as a baseline.
 
-    Metrics: `mean_error` over tasks; `tasks_solved`, those with an error below 5 %; on test also
-    `error_task_NN`, `calibration_error` of the answer's probability in ten bins (Guo et al. 2017),
-    and `mean_error_of_commonest`, of the commonest answer of each task. Errors are in [0, 1].
+    Metrics: `mean_error` over tasks; `tasks_solved`, the number of tasks with an error below 5 %;
+    on test also `error_task_NN`, `calibration_error` of the answer's probability in ten bins (Guo
+    et al. 2017), and `mean_error_of_commonest`, the mean error of the baseline `commonest`. Errors
+    are in [0, 1].
 
     Args:
-        model: computes logits and attention.
+        model: computes (logits [batch, answers], attention).
         splits: of `Stories`; validation is scored during training, test at the end.
     """
 

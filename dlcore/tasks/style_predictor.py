@@ -120,7 +120,7 @@ class StylePredictor:
         return [_read(file) for file in files]
 
     def item(self, value: object) -> np.ndarray:
-        """See `photograph_of`."""
+        """Converts an RGB image of Pillow to uint8 [height, width, 3], see `photograph_of`."""
         return photograph_of(value)
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
@@ -171,7 +171,7 @@ class AnyStylePredictor:
         return [_read(file) for file in files]
 
     def item(self, value: object) -> np.ndarray:
-        """See `photograph_of`."""
+        """Converts an RGB image of Pillow to uint8 [height, width, 3], see `photograph_of`."""
         return photograph_of(value)
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:

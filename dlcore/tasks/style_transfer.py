@@ -255,7 +255,7 @@ class Comparison:
 
         Args:
             state: trained parameters.
-            photograph: uint8 [h, w, 3].
+            photograph: uint8 [h, w, 3]; h and w are multiples of 8, as of `photographs`.
 
         Returns:
             The picture, float32 [1, h, w, 3] in [0, 1], and the seconds it took, without

@@ -61,7 +61,7 @@ def loss(model: Logits, facts: Facts) -> Loss:
 
 
 def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
-    """Evaluates metrics of a network and of trivial baselines, at each evaluation.
+    """Evaluates metrics of a network and of trivial baselines.
 
     For classes: `log_loss` in nats; `baseline_accuracy`, of always predicting the most frequent
     class of the training split, and `baseline_log_loss`, of predicting its class frequencies. For
@@ -70,7 +70,7 @@ def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
 
     Args:
         model: as of `loss`.
-        splits: of `Rows`; validation and test are evaluated.
+        splits: of `Rows`; validation is scored whenever losses are evaluated, test at the end.
     """
     sources: dict[str, Rows] = {"validation": splits.validation, "test": splits.test}
     classes = splits.facts.task == "classes"
@@ -172,9 +172,9 @@ def samples(
         count: number of rows in the table of the first ones of the test split.
 
     Returns:
-        (state, key) -> a table of the first rows; one of the 20 rows with the largest errors, or
-        wrong classes with the smallest probability of the true one; a plot of predicted by true
-        numbers, or confusions; and a table of the columns.
+        (state, key) -> a table of the first rows; one of the at most 20 rows with the largest
+        errors, or of the wrong classes with the smallest probability of the true one (left out if
+        all are right); a plot of predicted by true numbers, or confusions; a table of the columns.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:

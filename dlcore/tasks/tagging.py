@@ -49,7 +49,10 @@ def impossible(facts: Facts) -> tuple[tuple[bool, ...], ...]:
 
 
 def continues(facts: Facts) -> np.ndarray:
-    """Returns bool [tags, tags]; [i, j]: whether tag j continues the span of a preceding tag i."""
+    """Returns bool [tags, tags]; [i, j]: whether tag j continues the span of a preceding tag i.
+
+    All elements are False where tags mark no spans.
+    """
     tags = facts.classes
     return np.array(
         [[after[:1] == "I" and before[2:] == after[2:] for after in tags] for before in tags]

@@ -22,7 +22,7 @@ def tagger(
     encoder: EncoderSize | None = None,
     intents: bool = False,
 ) -> Tagger:
-    """Returns the network of a tagger, whose CRF forbids the transitions of `impossible`.
+    """Returns the network of a tagger, which adds -30 to the scores of `impossible` transitions.
 
     Args:
         facts: of the training data: `words`, `characters`, `classes`, `intents` and `spans`; with

@@ -81,9 +81,10 @@ def samples(
     Returns:
         (state, key) -> where tags mark spans: the texts with predicted spans, wrong and missed ones
         marked; and a table of scores by type. Else the texts with predicted tags, wrong ones
-        marked, a table of scores by tag, and the confusions of tags. Then a table of at most 20
-        mistakes of the highest probability (none without mistakes) and a reliability diagram; with
-        intents their confusions and a reliability diagram of them. The key is not used.
+        marked, a table of scores by tag, and the confusions of tags; words whose true tag training
+        lacks are in the texts only. Then a table of the at most 20 mistakes of the highest
+        probability (left out if there are none) and a reliability diagram (left out if no span is
+        predicted); with intents their confusions and reliability diagram. The key is not used.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:

@@ -26,8 +26,8 @@ class Prediction(NamedTuple):
         probability: of each word's tag, float [words], a marginal of the CRF.
         spans: the spans that the tags mark, in words; [] where tags mark no spans.
         scores: probability of each span, with exactly its bounds and type.
-        intent: the most likely intent; "" where there are none.
-        intent_probability: of the intent; 0 where there are none.
+        intent: the most likely intent; "" where the model has no intents or the sentence no words.
+        intent_probability: of `intent`; 0 where that is "".
     """
 
     tags: list[str]
@@ -49,11 +49,13 @@ def scored(
         facts: of the training data.
 
     Returns:
-        With spans `f1`, `precision` and `recall` of whole spans, `f1_TYPE` (see `types_listed`),
-        and `calibration_error` of their scores; else `accuracy_of_unknown`, of words that training
-        lacks, and `calibration_error` of the probabilities of tags. With intents
-        `intent_accuracy`, `intent_calibration_error`, and `sentence_accuracy`, the fraction of
-        sentences whose intent and tags are all right. Metrics without examples are left out.
+        With spans `f1`, `precision` and `recall` of whole spans, `f1_TYPE` (see `types_listed`; 0
+        without a span of the type), and `calibration_error` of their scores; else
+        `accuracy_of_unknown`, of words that training lacks, and `calibration_error` of the
+        probabilities of tags. With intents `intent_accuracy`, `intent_calibration_error`, and
+        `sentence_accuracy`, the fraction of sentences whose intent and tags are all right.
+        `calibration_error` is left out without predictions, `accuracy_of_unknown` without such
+        words.
     """
     truth = source.sentences
     result: dict[str, float] = {}
@@ -96,7 +98,7 @@ def scored(
 def types_listed(facts: Facts) -> list[str]:
     """Lists the types of spans whose F1 is a metric of its own, sorted.
 
-    They are all types, or [] where there are more than `TYPES_LISTED`.
+    They are all types; [] where there are more than `TYPES_LISTED`, or where tags mark no spans.
     """
     types = sorted({tag[2:] for tag in facts.classes if tag != OUTSIDE}) if facts.spans else []
     return types if len(types) <= TYPES_LISTED else []

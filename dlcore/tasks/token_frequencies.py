@@ -60,11 +60,12 @@ def scores(source: Source, log_frequency: Float[np.ndarray, " vocabulary"]) -> d
 
 
 def evaluator(splits: Splits, name: str) -> Evaluator:
-    """Evaluates the token frequencies of training as a baseline, on held-out splits at the end.
+    """Evaluates the token frequencies of training as a baseline, at the end.
 
     Args:
-        splits: packed rows; their fact `vocabulary` is used.
-        name: the metric that is evaluated, `PERPLEXITY` or `BITS`.
+        splits: packed rows, of which those of `Splits.evaluated` are scored; their fact
+            `vocabulary` is used.
+        name: the metric that is evaluated, `PERPLEXITY` or `BITS` (needs rows with `bytes`).
     """
     sources = splits.evaluated()
     counted: list[np.ndarray] = []  # once for all splits

@@ -92,17 +92,17 @@ class Translator:
         return [text for text, _ in self.scored(params, texts)]
 
     def scored(self, params: Params, texts: Sequence[str]) -> list[tuple[str, float]]:
-        """Translates texts in one batch.
+        """Translates texts in one batch, with `beams` hypotheses.
 
         Args:
             params: of all models.
-            texts: in the source language.
+            texts: in the source language, at least one.
 
         Returns:
-            The highest-scoring translation of each text, and its score.
+            The highest-scoring translation of each text, and its score, see `search`.
 
         Raises:
-            ValueError: a text has more than `longest` tokens.
+            ValueError: a text has more than `longest` tokens, or there are no texts.
         """
         source = pairs.padded(pairs.encoded(self.tokenizer, texts), self.longest)
         tokens, scores = self._compiled(params, source)
@@ -167,7 +167,7 @@ class BleuEvaluator:
         return {"tokens": translations, "number": batch["number"]}
 
     def score(self, state: State, collected: Collected, split: str) -> dict[str, float]:
-        """Computes BLEU of the translations against the references of a split."""
+        """Computes {metric: BLEU, 0 to 100} of the translations against a split's references."""
         texts = self.translator.decoded(collected["tokens"])
         references = [self.rows[split].target_texts[i] for i in collected["number"]]
         return {
@@ -203,7 +203,7 @@ def samples(
 
     Args:
         translator: translates the sentences.
-        rows: of the split.
+        rows: packed rows of the split, with their sentences as text.
         count: number of sentences.
 
     Returns:

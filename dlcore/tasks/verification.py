@@ -85,7 +85,7 @@ def loss(
     margin: float = 0.3,
     scale: float = 16.0,
 ) -> Loss:
-    """Returns a loss of embeddings, averaged over the networks of all folds.
+    """Returns a loss of embeddings, the mean over all networks, one per fold, and their examples.
 
     "arcface" and "cosface" classify by angle with a margin; metric: `accuracy`, without the margin.
     "contrastive" (`kernels.contrast.info_nce`) and "triplet" (`batch_hard_triplet`) compare the
@@ -243,7 +243,7 @@ class Calibrated(NamedTuple):
 
     Attributes:
         probability: of each pair, by a function that is fitted to the pairs of other folds that
-            show none of the people of its fold.
+            show none of the people of its fold, or by `fitted` where `calibrated` falls back on it.
         same: whether the pair shows one person.
         fitted: the function that is fitted to the pairs of all folds, for use on new people.
     """
@@ -301,7 +301,7 @@ def evaluators(model: Model, source: Source) -> list[Evaluator]:
     """Evaluates pairs of unseen people at the end, under the split "test".
 
     Means over the folds: `eer`, the equal error rate, `auc`, the area under the ROC curve, and
-    `tar_at_far_1`, the true accept rate at a false accept rate of 1 %; `eer_deviation` is the
+    `tar_at_far_1`, the true accept rate at a false accept rate of 1 %; `eer_deviation` is `eer`'s
     standard deviation over the folds. `threshold` is the similarity at which a pair is as probably
     of one person as of two, and `same_slope` and `same_intercept` give the probability
     (`SameProbability`); `calibration_error` is its expected calibration error on people that it was

@@ -98,7 +98,10 @@ class PairPredictor:
         return [self.item(files)]
 
     def item(self, value: Sequence[ImageLike]) -> Item:
-        """Converts two paths, images of Pillow, or arrays uint8 of the training images' shape.
+        """Converts two images to a pair of arrays, uint8 of the training images' shape.
+
+        Args:
+            value: two of paths and images of Pillow, which are resized, or arrays of that shape.
 
         Raises:
             UsageError: not two values, a file that is not an image, or another array.

@@ -48,10 +48,11 @@ def inputs(frames: int) -> Callable[[Batch, Array | None, bool], Array]:
 
 
 def augment(mirror: bool) -> Augment | None:
-    """Returns an augmentation by mirrored videos, all frames of one alike; None: there is none.
+    """Returns an augmentation that mirrors videos, all frames of one alike; or None.
 
     Args:
-        mirror: whether videos are mirrored left to right with probability 1/2.
+        mirror: whether videos are mirrored left to right with probability 1/2; False: None is
+            returned.
     """
 
     def mirrored(batch: Batch, key: Array) -> Batch:

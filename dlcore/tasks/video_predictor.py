@@ -50,7 +50,8 @@ class VideoPredictor:
         """Reads files of videos and folders of frames; `text` is not used.
 
         Returns:
-            As of `item` of each, of which height and width are resized to the training videos.
+            What `item` returns for each, after its height and width are resized to those of the
+            training videos.
 
         Raises:
             UsageError: a file is no video, or has too few frames.
@@ -61,7 +62,7 @@ class VideoPredictor:
         """Lists the videos in a folder; the folder itself if its files are frames.
 
         Raises:
-            UsageError: the folder has no videos.
+            UsageError: the folder has no videos, or something else beside them.
         """
         return videos.listed(folder)
 
@@ -106,8 +107,9 @@ class VideoPredictor:
 
         Returns:
             ({"first_frame", "frames_read", "frames_predicted"}, an animation of the given frames
-            and the predicted ones) of each; where the video has all frames that are predicted, also
-            "squared_error" and "squared_error_of_copy_last", see `video_prediction.loss`.
+            and the predicted ones) of each; where the video has as many frames after the given ones
+            as are predicted, also "squared_error" and "squared_error_of_copy_last", see
+            `video_prediction.loss`.
         """
         given = int(self.facts.frames_in)
         windows = np.stack([video[start : start + given] for video, start in items])

@@ -96,8 +96,8 @@ class Views:
         return jnp.where(chosen, x, images)
 
     def augment(self, batch: Batch, key: Array) -> Batch:
-        """Replaces the uint8 `image` of a batch with `row` by one view, float32 in [0, 255].
+        """Returns a batch whose `image`, uint8, is replaced by one view, float32 in [0, 255].
 
-        It is of type `Augment`.
+        The batch needs `row`. The method is of type `Augment`.
         """
         return {**batch, "image": 255 * self(key, batch["row"], batch["image"])}

@@ -18,7 +18,7 @@ _MICROBATCHES: ContextVar[int] = ContextVar("microbatches", default=1)
 
 
 def current_microbatches() -> int:
-    """Returns into how many microbatches the batch of the loss that is traced is divided, or 1."""
+    """Returns the number of microbatches of the gradient being traced; 1 outside of a gradient."""
     return _MICROBATCHES.get()
 
 
@@ -35,7 +35,8 @@ def over_microbatches(
             `Out` (step.py).
         params: parameters that are trained.
         extra: extra state; each microbatch receives the extra state after the one before.
-        batch: arrays [rows, ...]; `rows` is a multiple of `count`.
+        batch: arrays [rows, ...]; `rows` is a multiple of `count`. Microbatch i has the rows i, i +
+            count, i + 2 count, ...
         count: number of microbatches; 1: the batch as it is, without a scan.
 
     Returns:

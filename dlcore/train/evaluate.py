@@ -76,8 +76,8 @@ def packed_step(
 def averaged(state: State) -> State:
     """Returns the state that is evaluated, shown and exported.
 
-    Where an optimizer keeps an average of its parameters (`ema`), that average replaces them. Other
-    parameters, and the rest of the state, are those of `state`.
+    Where an optimizer keeps an average of its parameters (`ema`, schedule_free_adamw), that average
+    replaces them. Other parameters, and the rest of the state, are those of `state`.
     """
     found = {
         name: [x for x in jax.tree.leaves(opt, is_leaf=_is_average) if _is_average(x)]

@@ -167,8 +167,8 @@ def best_of(experiment: Experiment) -> str:
         "split/metric", "-split/metric", or "" where the experiment names no best metric.
 
     Raises:
-        UsageError: the split is not evaluated during training, or the direction is unknown or
-            contradicts the declared one.
+        UsageError: `best` has no metric or a split that is not evaluated during training, or the
+            direction is unknown or contradicts the declared one.
     """
     if not experiment.best:
         return ""

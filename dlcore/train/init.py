@@ -30,14 +30,15 @@ def initial(
         experiment: models and objectives.
         seed: of the run.
         layout: devices, and the sharding of the state.
-        batch: abstract or real batch, for the shapes of the models' inputs.
+        batch: abstract or real batch, for the shapes of the models' inputs; the returned function
+            needs a real one.
 
     Returns:
         Shapes, dtypes and shardings of the state; () -> the state.
 
     Raises:
-        UsageError: an objective or an entry of `load` that belongs to no model, or weights that do
-            not fit.
+        UsageError: two models have the same name, an objective or an entry of `load` belongs to no
+            model, or weights cannot be read or do not fit.
     """
     initialisers = init_of(experiment.models)
     untrained = [name for name in experiment.objectives if name not in initialisers]

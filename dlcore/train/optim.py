@@ -197,11 +197,11 @@ def _muon(momentum: float, b2: float) -> optax.GradientTransformation:
 
 
 class Averaged(NamedTuple):
-    """The state of `averaged`.
+    """The state of `averaged`, and of the schedule-free AdamW of `Recipe`.
 
     Attributes:
         inner: the state of the inner optimizer.
-        average: exponential moving average of the parameters, a tree of their structure.
+        average: the average of the parameters that is evaluated, a tree of their structure.
     """
 
     inner: optax.OptState

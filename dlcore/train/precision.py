@@ -18,7 +18,7 @@ Precision = Literal["f32", "bf16"]
 def with_precision(
     objectives: Mapping[str, Objective], precision: Precision
 ) -> dict[str, Objective]:
-    """Returns objectives that compute in the given precision.
+    """Returns objectives that compute in the given precision, in training and in evaluation.
 
     With "bf16" the loss receives parameters rounded to bfloat16, and a `Model` rounds the float32
     arguments of a network with such parameters too. Nothing else of a batch is rounded: targets,

@@ -38,7 +38,8 @@ class Predictor(Protocol):
         in_folder(folder) -> paths: the items of a folder that the user names, files or folders. By
             default all files in it and below it.
         line(answer) -> str: formats an answer. By default its names and values.
-        item(value) -> item: converts a Python value such as an array, for `dlcore.load`.
+        item(value) -> item: converts a Python value such as an array, for `dlcore.load`. It raises
+            UsageError for any other value, such as an array of several examples.
         with_results(results) -> predictor: a copy that knows the results of its run, {split:
             {metric: value}}, such as a threshold that was chosen on validation.
     """

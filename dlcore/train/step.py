@@ -133,7 +133,7 @@ def train_step(
     axis: str | None = None,
     microbatches: int = 1,
 ) -> tuple[State, dict[str, Mean]]:
-    """Updates the parameters of every objective once, in the order of `objectives`.
+    """Updates the parameters of every objective that is due (`Objective.every`), in their order.
 
     Each objective sees the parameters that those before it have already updated.
 
@@ -255,6 +255,8 @@ def proposals(
     microbatches: int = 1,
 ) -> dict[str, tuple[Tree, Tree]]:
     """Computes the gradient and update of every objective from one state, without applying them.
+
+    Objectives that `train_step` would skip, since `every` is above 1, are computed too.
 
     Args:
         objectives, state, batch, seed, microbatches: as of `train_step`.

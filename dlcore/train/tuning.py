@@ -243,7 +243,7 @@ def tuned(
 
     Raises:
         UsageError: a pattern occurs in no path, no pattern is given, a parameter matches both
-            kinds, or one that matches `low_rank` is no matrix or is too small for the rank.
+            kinds, one that matches `low_rank` is no matrix, or `rank` is not 1 to its smaller side.
     """
     shapes = _shapes(model, template)
     chosen = {
