@@ -117,8 +117,8 @@ def padded(image: np.ndarray) -> np.ndarray:
 class Perceptual:
     """Computes perceptual losses of pictures against a photograph and a style, by frozen features.
 
-    An instance is called with parameters, pictures and the photographs that give the content, both
-    [batch, h, w, 3] in [0, 1], and returns "content", "style" and "total", [batch] each.
+    An instance maps (params, extra, pictures, photographs that give the content, pictures of styles
+    or None), each picture [batch, h, w, 3] in [0, 1], to {"content", "style", "total": [batch]}.
 
     Attributes:
         vgg: model of the features, of pictures in [0, 1].

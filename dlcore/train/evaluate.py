@@ -94,8 +94,8 @@ def _is_average(x: object) -> TypeGuard[Averaged]:
 class LossEvaluation:
     """Evaluates the losses and metrics of all objectives over whole sources.
 
-    A call with a state and a source returns {metric: mean over all examples}. It is compiled once
-    for each shape of batch.
+    A call with a state and a source returns {metric: mean over all examples}, by the parameters of
+    the state as they are (see `averaged`). It is compiled once for each shape of batch.
     """
 
     def __init__(

@@ -139,8 +139,8 @@ Collect = Callable[[State, Batch], tuple[dict[str, Array], Array]]
 class Collector:
     """Runs evaluators on the devices of a layout; each evaluator is compiled once.
 
-    A call with an evaluator, a state and a split collects the arrays of all examples of that split,
-    scores them, and returns {metric: value}.
+    A call with an evaluator, a state and a split collects the arrays of all examples of that split
+    by the parameters of the state as they are, scores them, and returns {metric: value}.
     """
 
     def __init__(self, layout: Layout, batch: int) -> None:

@@ -130,7 +130,7 @@ class Recipe:
         """Returns the learning rate as a function of the step, counted from 0.
 
         Raises:
-            UsageError: as `__call__`.
+            UsageError: a number outside its range, or two fields that exclude each other.
         """
         self._check(steps)
         rate = self._rate(steps)
