@@ -27,7 +27,7 @@ def cider(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> flo
         The mean over images, between 0 and 10.
 
     Raises:
-        ValueError: no images, another number of references, or an image without one.
+        ValueError: no images, references for a different number of images, or an image without any.
     """
     if not hypotheses or len(hypotheses) != len(references) or not all(map(len, references)):
         raise ValueError(

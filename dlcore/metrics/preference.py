@@ -49,8 +49,8 @@ def pair_accuracy_interval(
 ) -> Interval:
     """Computes `pair_accuracy` with its percentile bootstrap interval (Efron 1979).
 
-    Right and wrong answers are resampled separately, so that each sample has as many of both. The
-    seed is fixed.
+    Right and wrong answers are resampled separately, so that each sample has as many right and as
+    many wrong ones as the data. The seed is fixed.
 
     Args:
         score, right: see `pair_accuracy`.
@@ -80,7 +80,8 @@ def clustered_mean_interval(
     """Computes a weighted mean with its percentile bootstrap interval over clusters (Efron 1979).
 
     Whole clusters are resampled, such as all pairs of answers of a dialogue, which are not
-    independent (Davison & Hinkley 1997, section 3.8). The seed is fixed.
+    independent (Davison & Hinkley 1997, section 3.8); samples whose weights are all 0 are left out.
+    The seed is fixed.
 
     Args:
         value: of each example [n].

@@ -79,7 +79,7 @@ def scores(answers: Sequence[str], references: Sequence[Sequence[str]]) -> Answe
         The two means.
 
     Raises:
-        ValueError: no questions, or another number of references.
+        ValueError: no questions, or references for a different number of questions.
     """
     if not answers or len(answers) != len(references):
         raise ValueError(

@@ -140,7 +140,7 @@ def fit_same_probability(similarity: np.ndarray, same: np.ndarray) -> SameProbab
         similarity, same: as of `roc`.
 
     Returns:
-        The fitted probability, without regularisation but for a weak one (C = 1000).
+        The fitted probability; its L2 regularisation is weak (scikit-learn's C = 1000).
 
     Raises:
         ValueError: there are only equal or only different pairs.

@@ -64,9 +64,9 @@ def outputs(run: Callable[[], object]) -> dict[str, Array]:
             rematerialised or scanned modules: their outputs cannot leave them.
 
     Returns:
-        {path of the module: output of its `__call__`}, in the order in which the modules finish; of
-        a module that is called more than once, the last output. Modules whose output is not one
-        array are left out.
+        {path of the module, such as "encoder/block_0", "" for the network: output of its
+        `__call__`}, in the order in which the modules finish; of a module that is called more than
+        once, the last output. Modules whose output is not one array are left out.
     """
     seen: dict[str, Array] = {}
 

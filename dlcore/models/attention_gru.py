@@ -27,7 +27,7 @@ class Size:
     Attributes:
         vocabulary: number of tokens, shared by source and target.
         encoder_layers: number of bidirectional layers.
-        width: size of a state.
+        width: size of an embedding and of a state.
         dropout: rate of dropout between layers.
     """
 
@@ -94,9 +94,10 @@ class GRU(nn.Module):
 class AttentionGRU(nn.Module):
     """Predicts the next token of a translation (recurrent encoder-decoder with attention).
 
-    Called with packed source tokens and target tokens, and the number of the sentence pair of each,
-    it returns the logits of the token after each target token [batch, length, vocabulary]. For
-    `beam_search`, `read` encodes sources and `write` decodes one token of every hypothesis.
+    Called with packed source tokens, the number of the sentence pair of each, target tokens, and
+    the number of the pair of each, it returns the logits of the token after each target token
+    [batch, length, vocabulary]. For `beam_search`, `read` encodes sources and `write` decodes one
+    token of every hypothesis.
 
     Source, target and output share one embedding (Press & Wolf 2017). The first layer of the
     decoder reads the target so far and the mean of the encoded source; its state is the query of

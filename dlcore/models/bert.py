@@ -100,7 +100,7 @@ class Masked(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Classifies a text: the mean over its encoded tokens, and a dense layer.
+    """Classifies a text: the mean over its encoded tokens without padding, and a dense layer.
 
     Called with tokens int [batch, length], it returns logits [batch, classes].
 

@@ -66,8 +66,8 @@ class OriginalBert(nn.Module):
     """Encodes one or two texts, and pools the first token.
 
     Called with tokens, a mask that is False at padding, and the segment of each token, all
-    [batch, length], it returns the encoded tokens [batch, length, width] and the pooled one
-    [batch, width].
+    [batch, length], it returns the encoded tokens [batch, length, width], and tanh of a dense layer
+    of the first one [batch, width].
 
     Attributes:
         vocabulary: number of tokens.

@@ -207,7 +207,8 @@ class Captioner(nn.Module):
 
         Returns:
             Logits [batch, length, vocabulary], and the weights of the grid's positions for each
-            token [batch, length, positions], which sum to 1.
+            token [batch, length, positions], which sum to 1: means over a Transformer's layers and
+            heads.
         """
         x, weight = self.decoder(self.drop(self.embed(tokens), row), grid, row)
         return self.embed.attend(x), weight
@@ -222,7 +223,7 @@ def begin(size: Size, params: Any, image: Array, beams: int, length: int) -> tup
         size, params: of the network.
         image: [batch, height, width, 3].
         beams: number of hypotheses of each example.
-        length: number of tokens of a caption at most.
+        length: number of tokens of a caption at most; with a Transformer at most `size.longest`.
 
     Returns:
         The step of the search, and its first state: the tokens of each beam, int32

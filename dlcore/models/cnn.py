@@ -58,7 +58,8 @@ class CNN(nn.Module):
             features: return the hidden layer [batch, hidden] instead.
 
         Raises:
-            UsageError: more widths than the sides of the images can be halved.
+            UsageError: height or width cannot be halved as often as the network pools, once less
+                than it has widths.
         """
         check_halvings(x.shape[1:3], len(self.widths))
         kernel = nn.initializers.he_normal()

@@ -133,7 +133,8 @@ class CentreDetector(nn.Module):
     """Predicts, for each cell, whether it is the centre of an object of each class, and its box.
 
     It maps images [batch, height, width, c] to [batch, height / patch, width / patch, classes + 4]:
-    the logits of the classes, then the distances to the left, top, right and bottom of the box.
+    the logits of the classes, then the distances in pixels from the cell's centre to the left, top,
+    right and bottom of the box.
 
     Attributes:
         widths, blocks, patch, groups: of the `Pyramid`; `patch` is the stride of the maps.

@@ -40,12 +40,12 @@ class Drafter(Protocol):
     def start(
         self, prompt: Integer[Array, "batch given"], padding: Integer[Array, " batch"], columns: int
     ) -> Any:
-        """Returns the state after all tokens of the prompts but the last, for texts of `columns`.
+        """Returns the state after all tokens of the prompts but the last.
 
         Args:
             prompt: tokens, padded at the left.
             padding: number of padding tokens of each row.
-            columns: of `text` in `propose`.
+            columns: number of columns of `text` in `propose`.
         """
 
     def propose(
@@ -230,7 +230,7 @@ def extend(
         tokens: [batch, length].
         cache: keys and values; those of a row's columns before its `column` are read.
         column: column of the cache of each row's first token [batch]; column + length is at most
-            the context, which is not checked.
+            the number of the cache's columns, which is not checked.
         padding: number of padding tokens at the left of each row [batch].
 
     Returns:

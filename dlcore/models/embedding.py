@@ -19,9 +19,10 @@ from dlcore.models.layers import Dropout, LayerNorm
 class ConvEmbedder(nn.Module):
     """Maps images to embeddings of unit length by 3x3 convolutions and a dense layer.
 
-    Images [batch, height, width, c] become embeddings [batch, size]; the dense layer is applied to
-    the features of all positions, flattened to one vector per image. Layer normalisation and ReLU
-    follow each convolution, and max pooling halves height and width between them. There is no batch
+    Called with images [batch, height, width, c] and each example's index [batch] (None: no
+    dropout), it returns embeddings [batch, size]; the dense layer is applied to the features of all
+    positions, flattened to one vector per image. Layer normalisation and ReLU follow each
+    convolution, and max pooling halves height and width between them. There is no batch
     normalisation, so that an embedding depends on its own image alone.
 
     Attributes:

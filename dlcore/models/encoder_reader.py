@@ -16,9 +16,9 @@ from dlcore.models.span_head import Logits, SpanHead
 class EncoderReader(nn.Module):
     """Finds answers by a BERT that reads question and text as one row.
 
-    Maps tokens of questions [batch, question_length] and texts [batch, length], and their flags, to
-    the logits of `SpanHead` for the tokens of the text; the question's flags are ignored.
-    Fine-tuning loads pretrained weights into its module `text`, the BERT.
+    Maps tokens of questions [batch, question_length] and texts [batch, length], and the flags of
+    both, to the logits of start and end, [batch, length + 1] each, see `SpanHead`; the question's
+    flags are ignored. Fine-tuning loads pretrained weights into its module `text`, the BERT.
 
     Source: Devlin et al. 2019, 4.2, without segment embeddings: flags beside the encoder's output
     tell the head which words of the text are in the question.

@@ -144,7 +144,8 @@ class Size:
 class Block(nn.Module):
     """Applies a causal Transformer block: x + attention(norm(x)), then x + mlp(norm(x)).
 
-    Maps tokens [batch, length, width] to the same shape, and a cache to one with these tokens.
+    Called with tokens [batch, length, width], it returns tokens of the same shape, and the cache
+    with the keys and values of these tokens, or None where it is called without a cache.
 
     Attributes:
         size: of the GPT.
@@ -260,7 +261,8 @@ class GPT(nn.Module):
 
         Args:
             tokens: [batch, length].
-            train: whether dropout is applied.
+            train: whether dropout is applied and the capacity of experts limited, where `row` is
+                given.
             row: each example's index in the global batch [batch], for the keys of dropout.
             cache: keys and values of earlier tokens, see `empty_cache`; None: none.
             position: index of the first token [], or without a cache of every one [batch, length].
@@ -274,7 +276,7 @@ class GPT(nn.Module):
             The logits; with a cache (logits, cache with these tokens).
 
         Raises:
-            ValueError: stacked layers (`size.scan`) are given a cache.
+            ValueError: a cache is given together with stacked layers (`size.scan`) or `segment`.
         """
         s = self.size
         position, row = jnp.asarray(position), row if train else None

@@ -56,14 +56,16 @@ def load(path: Path, heads: int = 0) -> tuple[Size, dict[str, Tree]]:
         path: the safetensors file. A `config.json` beside it gives the number of heads (`n_head`);
             its activation, epsilon and attention scale must be those of our GPT, and its dropout
             rates are ignored.
-        heads: number of heads; needed where there is no `config.json`, else it must agree with it.
+        heads: number of heads; 0: that of `config.json`. It is needed where there is no such file,
+            and must agree with it where there is one.
 
     Returns:
         The size, and the parameters of `GPT(size)`.
 
     Raises:
-        UsageError: the file or `config.json` is damaged; the number of heads is unknown; our GPT
-            does not compute this network; a tensor is missing, superfluous or of another shape.
+        UsageError: the file is missing, or it or `config.json` is damaged; the number of heads is
+            unknown; our GPT does not compute this network; a tensor is missing, superfluous or of
+            another shape.
     """
     config = _config(path)
     tensors = _read(path)

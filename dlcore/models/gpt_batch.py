@@ -151,8 +151,8 @@ def generate_batch(
         The continuations.
 
     Raises:
-        ValueError: prompt and continuation do not fit into the context, the prompt is empty, or
-            `length` is below 1.
+        ValueError: prompt, its padding included, and continuation do not fit into the context, the
+            prompt is empty, or `length` is below 1.
     """
     batch, given = prompt.shape
     if given < 1 or length < 1 or given + length > size.context:

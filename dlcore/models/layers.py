@@ -114,9 +114,10 @@ class BatchNorm(nn.Module):
 
     Maps x [..., n] to the same shape and dtype; mean and variance are of each of the n features,
     over all other axes. Under jit the batch axis is global already; under shard_map and pmap the
-    statistics are summed over the mesh axis "data" of the traced program. Evaluation uses running
-    averages, m <- momentum m + (1 - momentum) m_batch of mean and biased variance, in the
-    collection "batch_stats". There is no mask: padded positions enter the statistics like others.
+    statistics are summed over the mesh axis "data" of the traced program. With `train` False it
+    uses the running averages m <- momentum m + (1 - momentum) m_batch of mean and biased variance,
+    which training keeps in the collection "batch_stats". There is no mask: padded positions enter
+    the statistics like others.
 
     Attributes:
         momentum: of the running averages.

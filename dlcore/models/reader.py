@@ -142,8 +142,8 @@ class SpanReader(nn.Module):
 
     Maps words of questions [batch, question_length] and texts [batch, length], 0 at padding, with
     binary features of each word ("flags", such as whether the other text has it; see
-    `word_spans.flags`) and optionally its bytes, to the logits of `SpanHead` for the tokens of the
-    text.
+    `word_spans.flags`) and optionally its bytes, to the logits of start and end,
+    [batch, length + 1] each, see `SpanHead`.
 
     Attributes:
         size: of the reader.
