@@ -28,7 +28,7 @@ class Verification(NamedTuple):
     Attributes:
         eer: equal error rate: at one threshold, the fraction of different pairs that are accepted
             and of equal pairs that are rejected.
-        threshold: the similarity at which it is reached.
+        threshold: the similarity at which these two fractions are equal.
         auc: area under the ROC curve: the probability that an equal pair is more similar than a
             different one.
         tar_at_far_1: fraction of equal pairs that are accepted at the threshold at which 1 % of the

@@ -25,7 +25,7 @@ class Block(nn.Module):
     """A post-norm block: x = norm(x + attention(x)), then norm(x + mlp(x)).
 
     It maps x [batch, length, width], with a mask of the tokens that are attended to
-    [batch, length], to the shape of x.
+    [batch, length] and each example's index [batch] (None: no dropout), to the shape of x.
 
     Attributes:
         size: of the encoder; heads and dropout are used.

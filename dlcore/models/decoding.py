@@ -28,8 +28,8 @@ class Decoder:
             after the last one [1, vocabulary], and the cache of the text with these tokens;
             `position` is the number of tokens that are in the cache. Compiled once for each n.
         context: number of tokens that fit into a cache; None: any number.
-        look_ahead: continues a text by several tokens at once, see `speculative.look_ahead`; None
-            where a cache cannot go back to an earlier token.
+        look_ahead: continues a text by several tokens at once: `speculative.look_ahead` without its
+            first argument; None where a cache cannot go back to an earlier token.
     """
 
     prepare: Callable[[Tree], Tree]

@@ -57,9 +57,9 @@ class Size:
 class Block(nn.Module):
     """Applies a Transformer block: x + attention(norm(x)), then x + mlp(norm(x)).
 
-    Maps tokens [batch, length, width] to the same shape; each attends to all tokens that are not
-    masked, itself among them. The MLP is 4 width wide, with GELU. Dense layers have no biases;
-    layer normalisations do.
+    Maps tokens [batch, length, width], given a mask and each example's index [batch] (None: no
+    dropout), to the same shape; each attends to all tokens that are not masked, itself among them.
+    The MLP is 4 width wide, with GELU. Dense layers have no biases; layer normalisations do.
 
     Attributes:
         size: of the encoder.

@@ -18,7 +18,7 @@ from dlcore.sharding import Tree
 
 
 def pixel_norm(x: Float[Array, "*batch c"]) -> Float[Array, "*batch c"]:
-    """Pixelwise normalisation: x / sqrt(mean of x^2 over channels + 1e-8).
+    """Normalises each pixel: x / sqrt(mean of x^2 over its channels + 1e-8).
 
     Unlike batch normalisation it treats every example by itself.
 

@@ -144,8 +144,7 @@ class Size:
 class Block(nn.Module):
     """Applies a causal Transformer block: x + attention(norm(x)), then x + mlp(norm(x)).
 
-    Called with tokens [batch, length, width], it returns tokens of the same shape, and the cache
-    with the keys and values of these tokens, or None where it is called without a cache.
+    Maps tokens [batch, length, width] to (the same shape, the cache with these tokens or None).
 
     Attributes:
         size: of the GPT.
@@ -261,8 +260,7 @@ class GPT(nn.Module):
 
         Args:
             tokens: [batch, length].
-            train: whether dropout is applied and the capacity of experts limited, where `row` is
-                given.
+            train: whether dropout is applied and the capacity of experts limited; both need `row`.
             row: each example's index in the global batch [batch], for the keys of dropout.
             cache: keys and values of earlier tokens, see `empty_cache`; None: none.
             position: index of the first token [], or without a cache of every one [batch, length].

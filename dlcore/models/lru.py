@@ -76,7 +76,8 @@ class LRU(nn.Module):
 class Block(nn.Module):
     """Applies a residual block: x + glu(gelu(lru(norm(x)))).
 
-    Maps x [length, batch, n], time first, to the same shape.
+    Maps x [length, batch, n], time first, and each example's index [batch] (None: no dropout) to
+    the shape of x.
 
     Attributes:
         states, least, most, turn: as of `LRU`.

@@ -62,6 +62,9 @@ class Conv(nn.Module):
 class Block(nn.Module):
     """Applies a residual block: x [batch, height, width, c] + two `Conv`s of x; keeps the shape.
 
+    It is called with x, `train` for the batch statistics, and each example's index [batch] (None:
+    nothing is skipped).
+
     Attributes:
         norm: as of `Conv`.
         drop: probability with which training skips the convolutions of an example.

@@ -125,7 +125,7 @@ def end_encouraged(
         logits: [..., vocabulary].
         end: the end token.
         length: number of tokens of the continuation so far [].
-        start: length from which on the end is encouraged.
+        start: length beyond which the end is encouraged.
         factor: above 0; above 1 makes texts shorter, 1 changes nothing.
 
     Returns:

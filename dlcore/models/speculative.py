@@ -131,7 +131,7 @@ def look_ahead(
 
     Returns:
         Tokens [draft + 1], how many of them, at the beginning, are valid, and the cache of the text
-        with all of these but the last.
+        with the valid ones but the last.
     """
     rows, none = length[None].astype(jnp.int32), jnp.zeros(1, jnp.int32)
     (proposed, _), _ = PromptLookup(draft).propose((), text, rows, none, key[None], decoding)

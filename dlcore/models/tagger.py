@@ -26,9 +26,9 @@ class Chain(NamedTuple):
 
     Attributes:
         emissions: [batch, length, tags].
-        transitions: [tags, tags].
-        start, end: [tags].
-        length: int [batch].
+        transitions: from each tag (row) to the next one (column) [tags, tags].
+        start, end: of the first and of the last tag [tags].
+        length: number of words of each sentence, int [batch].
         intents: logits [batch, intents]; [batch, 0] where there are none.
     """
 
@@ -51,7 +51,7 @@ class Size(NamedTuple):
         width: of the recurrent network in each direction.
         layers: of the recurrent network; 0: none.
         cell: of the recurrent network.
-        dropout: rate before and after the recurrent network.
+        dropout: rate before, between and after the layers of the recurrent network.
         word_dropout: rate at which words are replaced by `UNKNOWN` in training.
         crf: whether scores of transitions, first and last tags are trained; otherwise they are 0,
             so that words are tagged independently, `Tagger.impossible` aside.

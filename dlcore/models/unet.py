@@ -20,7 +20,7 @@ from dlcore.models.layers import LayerNorm
 def waves(
     time: Float[Array, " batch"], size: int, fastest: float = 1000.0
 ) -> Float[Array, "batch size"]:
-    """Sinusoidal embedding of time: cos and sin of time at size / 2 frequencies.
+    """Embeds times by sinusoids: their cos, then their sin, at size / 2 frequencies.
 
     Args:
         time: [batch].

@@ -48,7 +48,8 @@ class VAE(nn.Module):
         encoder: x [batch, ...] -> mean, then log variance of q(z | x), [batch, 2 latent].
         decoder: z [batch, latent] -> parameters of p(x | z) [batch, ...], n numbers per example.
         latent: size of z.
-        log_density: (x, parameters) -> log p(x | z) in nats, both flattened to [..., n] -> [...].
+        log_density: (flattened x [batch, 1, n], parameters [batch, samples, n]) -> log p(x | z) in
+            nats [batch, samples].
 
     Source: Kingma & Welling 2014.
     """

@@ -79,7 +79,8 @@ def collectives(program: Program, mesh: Mapping[str, int]) -> list[Collective]:
         mesh: {axis: size}.
 
     Returns:
-        One entry for each instruction; its count includes the iterations of loops.
+        One entry for each collective, one for all parts of a collective that XLA for TPU splits;
+        its count includes the iterations of loops.
 
     Raises:
         ValueError: the program writes its groups in an unknown notation.

@@ -127,7 +127,7 @@ def own_size(batch: int, devices: int, microbatches: int) -> tuple[str, str]:
 
 
 def abstract_batch(experiment: Experiment) -> dict[str, jax.ShapeDtypeStruct]:
-    """Returns the shapes of a global batch; one example is read."""
+    """Returns {name: shape and dtype} of the arrays of a global batch; one example is read."""
     one = Stream(experiment.train, experiment.batch, 0, np.arange(1)).at(0)
     return {
         name: jax.ShapeDtypeStruct((experiment.batch, *x.shape[1:]), x.dtype)

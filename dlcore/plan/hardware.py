@@ -20,9 +20,9 @@ class Hardware:
         link: bytes per second that a device sends in a ring of neighbours (TPU: in both
             directions of one axis of the torus).
         hop: seconds of latency of one hop between devices.
-        network: bytes per second that a device sends out of its host; a TPU slice has no such
-            limit.
-        host: devices in a host.
+        network: bytes per second that a device sends out of its host; 0: there is no such limit, as
+            in a TPU slice.
+        host: devices in a host; not used where `network` is 0.
         dimensions: of the torus of a TPU.
         most: the largest number of devices.
         gpu: a GPU's properties for XLA, see `_target`.

@@ -58,8 +58,9 @@ class Program:
     def executed(self) -> list[tuple[str, Instruction, int]]:
         """All instructions: (name of its computation, instruction, executions in one run).
 
-        Instructions inside fusions are included; `fused` names their computations. Each branch
-        of a conditional counts as often as the conditional.
+        Instructions inside fusions are included; `fused` names their computations. Those of loop
+        conditions and of reductions (`to_apply`) are not. Each branch of a conditional counts as
+        often as the conditional.
         """
         return list(self._run(self.entry, 1))
 
@@ -173,7 +174,7 @@ def _parts(text: str) -> list[str]:
 
 
 def size(shape: str, memory: bool = False) -> int:
-    """Computes the bytes of a shape, summed over the arrays of a tuple.
+    """Computes the bytes of a shape, at least one per element, summed over the arrays of a tuple.
 
     Args:
         shape: as XLA writes it.
