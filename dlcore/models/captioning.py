@@ -207,8 +207,8 @@ class Captioner(nn.Module):
 
         Returns:
             Logits [batch, length, vocabulary], and the weights of the grid's positions for each
-            token [batch, length, positions], which sum to 1: means over a Transformer's layers and
-            heads.
+            token [batch, length, positions], which sum to 1; those of a Transformer are means over
+            its layers and heads.
         """
         x, weight = self.decoder(self.drop(self.embed(tokens), row), grid, row)
         return self.embed.attend(x), weight

@@ -58,8 +58,7 @@ class CNN(nn.Module):
             features: return the hidden layer [batch, hidden] instead.
 
         Raises:
-            UsageError: height or width cannot be halved as often as the network pools, once less
-                than it has widths.
+            UsageError: 2^(len(widths) - 1) does not divide height and width.
         """
         check_halvings(x.shape[1:3], len(self.widths))
         kernel = nn.initializers.he_normal()

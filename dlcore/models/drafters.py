@@ -60,9 +60,9 @@ class Drafter(Protocol):
         """Proposes the tokens after the first `length` ones of each row of `text`.
 
         Args:
-            state: what `start` returned, if the rows are still the prompts, or the last call. Since
-                that call each unfinished row has grown by the accepted ones of the proposed tokens
-                and by one token after them.
+            state: what `start` returned, while the rows are the prompts; then what the last call
+                returned, since which each unfinished row has grown by the accepted ones of the
+                proposed tokens and by one token after them.
             text: tokens [batch, columns]; after the first `length` ones of a row, undefined.
             length: columns of each row that are known, padding included.
             padding: number of padding tokens at the left of each row.

@@ -144,7 +144,7 @@ class Size:
 class Block(nn.Module):
     """Applies a causal Transformer block: x + attention(norm(x)), then x + mlp(norm(x)).
 
-    Maps tokens [batch, length, width] to (the same shape, the cache with these tokens or None).
+    Maps tokens [batch, length, width] to (the same shape, cache with them; None without a cache).
 
     Attributes:
         size: of the GPT.

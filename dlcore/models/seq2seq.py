@@ -65,8 +65,8 @@ class Block(nn.Module):
     """Applies a decoder block without biases: self-attention, attention to the source and an MLP.
 
     Each part is a residual branch with normalisation first. Maps target tokens [batch, length,
-    width], given the source's keys and values, to the same shape; with a cache the second axis
-    holds one token of each beam instead, and the updated cache is returned too.
+    width], given the source's keys and values, to (the same shape, None); with a cache the second
+    axis holds one token of each beam instead, and None is replaced by the updated cache.
 
     Attributes:
         size: of the encoder-decoder.

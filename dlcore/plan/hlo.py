@@ -59,8 +59,8 @@ class Program:
         """All instructions: (name of its computation, instruction, executions in one run).
 
         Instructions inside fusions are included; `fused` names their computations. Those of loop
-        conditions and of reductions (`to_apply`) are not. Each branch of a conditional counts as
-        often as the conditional.
+        conditions and of the functions that reductions apply are not. Each branch of a conditional
+        counts as often as the conditional.
         """
         return list(self._run(self.entry, 1))
 
