@@ -131,6 +131,9 @@ class SetDetector(nn.Module):
         Returns:
             [layers, batch, grid ** 2, classes + 4]: logits, and boxes (left, top, right, bottom)
             in pixels; the last layer's are the detections, the others are trained too.
+
+        Raises:
+            UsageError, ValueError: as `Pyramid`.
         """
         canvas = jnp.asarray([x.shape[2], x.shape[1]] * 2, x.dtype)
         cells = Pyramid(self.widths, self.blocks, self.patch, self.groups, name="pyramid")(x)

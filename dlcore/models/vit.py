@@ -48,6 +48,7 @@ class ViT(nn.Module):
 
         Raises:
             UsageError: `patch` does not divide height and width.
+            ValueError: there are more patches than learned positions.
         """
         height, width = x.shape[1:3]
         if height % self.patch or width % self.patch:
