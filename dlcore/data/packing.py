@@ -15,8 +15,8 @@ def pack(
 
     A segment starts at every `stride`-th token of a document, and has at most `length` + 1 tokens;
     a document of at most `stride` + 1 tokens is one segment. The longest segments are packed first,
-    each into the row with the least space that fits (best fit decreasing, Johnson 1973); full rows
-    come first.
+    each into the row with the least space that fits (best fit decreasing, Johnson 1973); so rows
+    that one segment of `length` + 1 tokens fills come first.
 
     Args:
         documents: tokens, int [n] each; those of fewer than two tokens are left out.

@@ -77,21 +77,23 @@ def prepare(
 
     Args:
         name: "name[/config][:version]" of a builder of `dlcore.data.builders`, or else of TFDS.
-            Without a config the builder's default is prepared; for a builder of dlcore, which
-            makes one version, a version is ignored.
+            Without a config the builder's default is prepared. A builder of dlcore makes one
+            version only, and another one is refused.
         data_dir: root folder of prepared sets, see `prepared.data_folder`.
         download_dir: folder of downloads; None: downloads/ in the root folder.
         manual_dir: folder with files that were fetched by hand; None: manual/ in the folder of
             downloads.
-        say: prints messages of progress.
+        say: is called with each message of progress.
 
     Returns:
         The folder of the prepared set.
 
     Raises:
-        UsageError: unknown name, missing package, missing `manual_dir` or original files, no
-            network and not downloaded before, no disk space, a folder of the set without prepared
-            data, or data that cannot be read back.
+        UsageError: unknown name or version, unknown config of TFDS, missing package, missing
+            `manual_dir` or original files, no network and not downloaded before, no disk space, a
+            folder of the set without prepared data or in another format, or data that cannot be
+            read back.
+        ValueError: a config for a builder of dlcore, which has none.
     """
     root = tfds.data_folder(data_dir)
     download_folder = Path(download_dir).expanduser() if download_dir else root / "downloads"

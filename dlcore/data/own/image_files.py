@@ -62,17 +62,19 @@ def load(path: Path, augment: Augment, prepare: Prepare, channels: int = 3) -> S
     Args:
         path: see `images.find`. Missing splits are cut from train by the hash of the files'
             contents.
-        augment: (example, random generator) -> example of training batches, all of one shape.
-        prepare: example -> example of every other use, of the same shape.
+        augment: (example of `ImageFiles.read`, random generator) -> example of training batches,
+            all of one shape.
+        prepare: example of `ImageFiles.read` -> example of every other use, of the same shape.
         channels: 3, or 1 for grey levels.
 
     Returns:
-        Splits; `facts` has `classes` and `by_hash`, the splits that were cut.
+        Splits of the fields that `augment` and `prepare` return. `facts` has `classes`, the sorted
+        names that a label is an index of, and `by_hash`, the splits that were cut.
 
     Raises:
         UsageError: a fault in the files, or as `dlcore.data.mapped.mapped`. Of each split up to
-            four images are decoded here; others that cannot be decoded are reported when they are
-            read.
+            four images are decoded here; others that cannot be decoded raise it when a batch needs
+            them.
     """
     found = images.find(path)
     found.refuse()

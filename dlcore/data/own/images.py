@@ -29,7 +29,7 @@ def find(path: Path) -> Found:
     Args:
         path: a folder with a subfolder per class, or with folders train, validation and test of
             such subfolders; or a .csv, .tsv or .jsonl file with the columns `path` (relative to the
-            file) and `label`, and optionally `split`.
+            folder of that file) and `label`, and optionally `split`; or a folder of such files.
     """
     if path.is_file():
         return _listed(path)
@@ -127,6 +127,8 @@ class Size:
 def load(path: Path, shape: Sequence[int] | Size) -> Splits:
     """Loads a user's images as splits, decoded once into the cache.
 
+    Emits a UserWarning if the files' median size differs much from `shape` (`warn_of_size`).
+
     Args:
         path: see `find`. Missing splits are cut from train by the hash of the files' contents.
         shape: [height, width, channels] to which images are resized; or `Size`, which determines it
@@ -138,7 +140,8 @@ def load(path: Path, shape: Sequence[int] | Size) -> Splits:
         by itself.
 
     Raises:
-        UsageError: a fault in the files.
+        UsageError: a fault in the files, one class only, a class that train lacks, or a split that
+            the hash leaves empty.
     """
     found = find(path)
     found.refuse()

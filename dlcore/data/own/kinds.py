@@ -44,16 +44,18 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 def kind(path: Path) -> tuple[Kind, str]:
-    """Recognises the kind of data at a path.
+    """Recognises the kind of data at a path, from the names and contents of its files.
 
     Args:
         path: a file or a folder.
 
     Returns:
-        The kind, and the reason as text.
+        The kind, and the reason as text. Images of people are recognised as "images"; "corpus" is
+        what no other kind fits, an empty folder too.
 
     Raises:
-        UsageError: there is nothing, one image only, or JSON lines with the columns of no kind.
+        UsageError: no such path, one image only, JSON lines with the columns of no kind, a table
+            whose header cannot be read, or several .json files in the folder of a split.
     """
     if not path.exists():
         raise UsageError(f"{path}: there is no such file or folder")

@@ -25,6 +25,9 @@ def summary(path: Path) -> Summary:
     Args:
         path: see `dlcore.data.own.masks.find`.
 
+    Returns:
+        The summary; files that cannot be read and faults of the classes are among its `problems`.
+
     Raises:
         UsageError: as `dlcore.data.own.masks.find`.
     """

@@ -50,8 +50,8 @@ def find(path: Path) -> Labelled:
 
     Raises:
         UsageError: another layout, an image without a mask or the reverse, two files that differ in
-            their suffixes alone, a split that the hash leaves empty, or a class name in classes.txt
-            that is empty or occurs twice.
+            their suffixes alone, a split that the hash leaves empty, or a classes.txt that is not
+            UTF-8 or has a name that is empty or occurs twice.
     """
     found = Found(path)
     if not path.is_dir():
@@ -100,10 +100,11 @@ def read(image: Path, mask: Path) -> tuple[Image.Image, np.ndarray]:
         mask: a grey or palette image of one number per pixel.
 
     Returns:
-        The upright image, and its mask, int32 [height, width].
+        The image, rotated as its EXIF data say; and its mask, not rotated, int32 [height, width],
+        with 0 and 1 where the file has one bit per pixel.
 
     Raises:
-        UsageError: one cannot be read, the mask has colours, or another size than the image.
+        UsageError: one cannot be read, or the mask has colours or another size than the image.
     """
     picture = image_decoding.upright(image)
     try:
@@ -135,10 +136,12 @@ def classes_of(labelled: Labelled, values: Mapping[str, Sequence[np.ndarray]]) -
         values: {split: the distinct values of each mask, in the order of `pairs`}.
 
     Returns:
-        The names of classes.txt; without it the numbers from 0 to the largest value in train.
+        The names of classes.txt; without it the numbers, as text, from 0 to the largest value in
+        train. The value `IGNORED` counts for no class.
 
     Raises:
-        UsageError: a value without a name, a class that no mask of train has, or one class only.
+        UsageError: in any split a value without a name; a class that no mask of train has; or one
+            class only.
     """
     train = {int(v) for each in values["train"] for v in each} - {IGNORED}
     names = list(labelled.classes) or [str(n) for n in range(max(train, default=0) + 1)]

@@ -65,7 +65,7 @@ def load(path: Path) -> Found:
         path: see `find`.
 
     Raises:
-        UsageError: a fault in the files.
+        UsageError: a fault in the files, or a split that the hash leaves empty.
     """
     found = find(path)
     found.refuse()

@@ -42,7 +42,7 @@ def find(path: Path) -> Found:
     """Finds the images of people; the `values` of an example are (file, person), all under "train".
 
     Args:
-        path: as of `load`.
+        path: see `load`.
 
     Returns:
         The examples; faults, such as a person with one image, are in its `problems`.

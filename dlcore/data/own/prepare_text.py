@@ -53,20 +53,20 @@ def prepare(
     Args:
         paths: text files in UTF-8, and folders of them; a file is a document. Splits are folders or
             files train, validation and test of a folder; where no validation is given, it is the
-            last tenth of each file of train, from the start of a line on.
+            last tenth of each file of train, from the start of a line where possible.
         kind: "bytes", "characters", "bpe" (of `VOCABULARY` tokens) or "bpe:SIZE"; byte pairs are
             learned from the training split, characters are those of all splits.
-        out: a new folder.
+        out: the folder to write, which must not exist; its parents are made.
         shard: largest number of tokens in a file that is written.
-        say: prints messages of progress.
+        say: is called with each message of progress.
 
     Returns:
-        The folder.
+        `out`.
 
     Raises:
         UsageError: no files, none for train, a file that is empty or not UTF-8 (with the line), an
             unknown tokenizer, a vocabulary that is too small for bytes or too large for the texts,
-            or a folder that exists.
+            or `out` exists.
     """
     name, size = _kind(kind)
     if out.exists():
@@ -261,10 +261,13 @@ def _append(file: BinaryIO, part: np.ndarray, checksum: int, digest: hashlib._Ha
 
 
 def main(words: Sequence[str]) -> int:
-    """Runs `dlcore prepare text` and returns its exit code.
+    """Runs `dlcore prepare text`, prints the folder of the tokens, and returns the exit code 0.
 
     Args:
         words: the command line after `dlcore prepare text`.
+
+    Raises:
+        UsageError: as `prepare`.
     """
     parser = argparse.ArgumentParser(
         prog="dlcore prepare text",

@@ -29,7 +29,7 @@ def find(path: Path) -> Found:
             of the former is an object with `question`, `context` and `answer`, which occurs in the
             context: a string, a list of equally right ones, or null where the context does not say;
             `start`, the offset of the (first) answer in characters, is needed where that occurs
-            several times and not the first is meant. Splits are files of the names train,
+            several times and not the first is meant. Splits are files or folders named train,
             validation and test, or else a key `split` of a line ("train" where it has none).
 
     Returns:
@@ -99,7 +99,7 @@ def parsed(line: str, keys: Sequence[str] = KEYS) -> Mapping[str, Any]:
         keys: required keys, `question` and `context` among them.
 
     Raises:
-        UsageError: what is wrong with it.
+        UsageError: not JSON, not an object, or as `checked`.
     """
     try:
         record = files.parse(line)
@@ -181,7 +181,7 @@ def load(path: Path) -> Found:
         path: see `find`.
 
     Raises:
-        UsageError: a fault in the files.
+        UsageError: a fault in the files, or a split that the hash leaves empty.
     """
     found = find(path)
     found.refuse()
@@ -191,7 +191,10 @@ def load(path: Path) -> Found:
 
 
 def divide(found: Found) -> None:
-    """Cuts missing splits from train by the hash of the context: no context is in two of them."""
+    """Cuts missing splits from train in place, by the hash of the context (`Found.divide`).
+
+    The questions on one context of train stay in one split.
+    """
     found.divide(lambda examples: [example.values[1] for example in examples])
 
 

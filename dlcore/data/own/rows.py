@@ -18,8 +18,8 @@ class Row(NamedTuple):
     """One row of a table.
 
     Attributes:
-        where: "FILE, line N".
-        values: {column: cell}.
+        where: "FILE, line N", of Parquet "FILE, row N"; "the text, line N"; of a value "the row".
+        values: {column: cell as text, "" for None and NaN}.
     """
 
     where: str

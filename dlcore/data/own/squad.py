@@ -15,7 +15,7 @@ _START = 4096  # characters in which a file of SQuAD names its paragraphs
 
 
 def is_squad(file: Path) -> bool:
-    """Returns whether a .json file names `paragraphs` in its first 4,096 characters."""
+    """Returns whether a file is .json and names `paragraphs` in its first 4,096 characters."""
     if file.suffix.lower() != SUFFIX:
         return False
     with file.open(encoding="utf-8", errors="replace") as stream:
@@ -34,7 +34,8 @@ def questions(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         file: {"data": [{"title", "paragraphs": [{"context", "qas": [{"question", "answers"}]}]}]}.
 
     Raises:
-        UsageError: not JSON, with its line, or of another form.
+        UsageError: the file is unreadable, not UTF-8 or not JSON (with the line), or of another
+            form.
     """
     try:
         content = files.parse(files.text(file))

@@ -26,8 +26,8 @@ def find(path: Path) -> Found:
     Args:
         path: a .txt file of bAbI's format, or a folder of them. A line with the number 1 begins a
             story. Splits are files train.txt, validation.txt and test.txt, folders of these names,
-            or files that end in _train, _valid and _test, as bAbI's do. The task of a file
-            qa7_NAME.txt is 7, of other files 0.
+            or files that end in _train, _valid and _test, as bAbI's do (others are for train). The
+            task of a file qa7_NAME.txt is "7", of other files "0".
 
     Returns:
         The examples by split; faults of files and lines are in its `problems`.
@@ -53,7 +53,7 @@ def load(path: Path) -> Found:
         path: see `find`.
 
     Raises:
-        UsageError: a fault in the files.
+        UsageError: a fault in the files, or a split that the hash leaves empty.
     """
     found = find(path)
     found.refuse()

@@ -116,10 +116,12 @@ def summary(path: Path, kind: Kind) -> Summary:
 def decode_images(found: Found) -> Measured:
     """Decodes every image, and measures its size and the hash of its file.
 
-    Images that cannot be decoded become problems, and are removed from `found`.
-
     Args:
-        found: examples whose first value is a file.
+        found: examples whose first value is a file. Those that cannot be decoded are removed from
+            it in place, and become its problems.
+
+    Returns:
+        `found`, the `digest` of each file, and `sizes`: "height" and "width" in pixels.
     """
     measured = Measured(found, {}, {"height": [], "width": []})
     for split, examples in found.splits.items():

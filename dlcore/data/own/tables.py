@@ -92,9 +92,9 @@ def splits_of(table: Cells, target: str, task: Task, name: str, version: str) ->
 
     Raises:
         UsageError: no such column; an empty target; one class, or one number only; a class that
-            train lacks; a cell that is no number among numbers; a column `split` with another name
-            of a split, or beside files that give splits; a split without rows; no column with an
-            input.
+            train lacks; a target or input of numbers with a cell that is none, or with numbers too
+            large to standardise; a column `split` with another name of a split, or beside files
+            that give splits; a split without rows; no column with an input.
     """
     if target not in table.columns:
         inputs = ", ".join(name for name in table.columns if name != SPLIT)

@@ -17,7 +17,7 @@ def find(path: Path) -> Found:
     Args:
         path: a .csv, .tsv or .jsonl file with the columns (or keys) `text` and `label`, or a folder
             of them. Splits are files train.csv, validation.csv and test.csv (or of the other
-            suffixes), or a column `split`.
+            suffixes), folders of these names, or a column `split`.
 
     Returns:
         The texts in the splits that the path gives; all faults, also of the path, are its
@@ -38,7 +38,8 @@ def load(path: Path) -> tuple[Found, list[str]]:
         path: see `find`.
 
     Raises:
-        UsageError: a fault in the files, one class only, or a class that train lacks.
+        UsageError: a fault in the files, one class only, a class that train lacks, or a split that
+            the hash leaves empty.
     """
     found = find(path)
     found.refuse()

@@ -17,7 +17,7 @@ def summary(path: Path) -> Summary:
         path: see `dlcore.data.token_shards`.
 
     Returns:
-        The summary; a file with a wrong checksum is among its problems.
+        The summary; the first file with a wrong checksum is its only problem.
 
     Raises:
         UsageError: the folder does not hold tokens, or its facts are damaged.

@@ -116,7 +116,7 @@ def synthetic() -> Splits:
     separation s of the classes in standard deviations.
 
     Returns:
-        Splits as of `load`, without `calibrates` and `class_counts`.
+        Splits of `image` and `label`, see `load`; `facts` has `classes` and `best_auc`.
     """
     y, x = np.mgrid[:28, :28]
     spot = np.exp(-((y - 12) ** 2 + (x - 17) ** 2) / (2 * 2.0**2))

@@ -86,8 +86,9 @@ def load(
         context.
 
     Raises:
-        UsageError: as `dialogue_rewards.read`; a tokenizer without the chat template; or no
-            context with a right and a wrong answer, or more folds than dialogues with such ones.
+        UsageError: as `dialogue_rewards.read`; a tokenizer without the chat template; no context
+            with a right and a wrong answer; or fewer than two folds, or more than there are groups
+            of dialogues with pairs (`Pair.dialogue`).
     """
     found, rewarded = dialogue_rewards.read(name, source)
     tokens = pretrained or dialogues.learned(found, vocabulary)

@@ -38,12 +38,13 @@ def digits(split: str) -> Arrays:
 
 
 def load(name: str, source: DataSource) -> Splits:
-    """Returns the digits as splits; `facts.classes` are "0" to "9".
+    """Returns the digits, with `facts.classes` "0" to "9", or a user's images, as splits.
 
     Args:
         name: "digits" (8x8) or "digits28" (28x28).
         source: published and offline are the same, since scikit-learn contains the digits; a path
-            to a user's images (`dlcore.data.own.images`) loads these, resized.
+            to a user's images (`dlcore.data.own.images`) loads them in grey, resized, with their
+            own classes.
 
     Raises:
         UsageError: another name, or a fault in the files.
@@ -83,7 +84,7 @@ def digits28(split: str) -> Arrays:
 def topics() -> dict[str, str]:
     """Returns {topic: text} of Python's documentation (pydoc_data of version 3.11.7).
 
-    Licence: that of Python, assets/LICENSE-python.txt.
+    The result is cached: do not change it. Licence: that of Python, assets/LICENSE-python.txt.
     """
     file = Path(__file__).with_name("assets") / "python_documentation.json.gz"
     return dict(json.loads(gzip.decompress(file.read_bytes())))

@@ -24,7 +24,8 @@ def load(
 ) -> Splits:
     """Loads texts with classes as splits of `Sentences`.
 
-    No text of the published test sets is in train or validation.
+    Train has no text of the published test sets, nor has validation of banking77. Emits a
+    UserWarning if texts of a user's are longer than a row.
 
     Args:
         name: "sst2" (phrases and sentences of film reviews; the further split `glue_dev` is GLUE's

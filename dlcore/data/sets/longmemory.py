@@ -115,7 +115,7 @@ def copy(delay: int, split: str, examples: int, seed: int = 0) -> Generated:
 def load(name: Problem, source: DataSource, length: int) -> Splits:
     """Returns a problem as splits: 200,000 training examples, validation and test, of seed 0.
 
-    These have 2,000 and 10,000 examples of `adding`, and 1,000 and 5,000 of `copy`.
+    Validation and test have 2,000 and 10,000 examples of `adding`, and 1,000 and 5,000 of `copy`.
 
     Args:
         name: "adding" or "copy".

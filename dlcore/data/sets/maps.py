@@ -39,7 +39,8 @@ def load(name: str, source: DataSource, size: tuple[int, int]) -> Splits:
         are k times as high and wide as the image. A user's maps all have the image's size. A value
         that is no class is ignored.
         `facts` has `classes`, and `class_pixels`, how many pixels of train have each class, counted
-        before train is reduced to the image's size; of own data `by_hash`.
+        before maps are reduced to the image's size (a user's: after they are resized); of own data
+        `by_hash`, the splits that were cut from train.
 
     Raises:
         UsageError: an unknown set, or one that is not prepared; or faults in a user's files.

@@ -29,7 +29,8 @@ class Corpus:
 
     Attributes:
         name, version: of the data set.
-        source, target: {split: sentences}; pair i of a split is source[i], target[i].
+        source, target: {split: sentences}; pair i of a split is source[split][i] and
+            target[split][i].
     """
 
     name: str
@@ -248,9 +249,10 @@ def load(
         reverse: English to German; of own pairs, from the second side to the first.
 
     Returns:
-        Splits; `facts` has `source_tokenizer`, `target_tokenizer`, `vocabulary`, `languages`, and
-        `longest_source`, the tokens of the longest source sentence of validation and test; of own
-        pairs `by_hash`, the splits that were cut from train.
+        Splits; `facts` has `source_tokenizer` and `target_tokenizer`, which are the same,
+        `vocabulary`, its size, `languages`, [source, target], and `longest_source`, the tokens of
+        the longest source sentence of validation and test; of own pairs `by_hash`, the splits that
+        were cut from train.
 
     Raises:
         UsageError: another name, a set that is not prepared, a vocabulary that is too small or too

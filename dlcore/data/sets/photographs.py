@@ -91,11 +91,12 @@ def load(
         source: "published": photographs of scikit-learn and scikit-image, and `style_images`;
             "offline": two photographs of scikit-learn, whose left parts are for training, and whose
             right parts are one for validation and one for test, and a drawn style; a path: a
-            folder of a user's photographs (splits see `dlcore.data.own.files.grouped`; missing ones
-            are cut from train, a tenth each, by the hash of the files), with `style_images`.
+            folder of a user's photographs, reduced to at most 1,024 pixels a side (splits see
+            `dlcore.data.own.files.grouped`; missing ones are cut from train, a tenth each, by the
+            hash of the files), with `style_images`.
         style: one of `STYLES`, or the file of a picture; offline all `STYLES` are the drawn one.
         size: height and width of the crops, a multiple of 8.
-        examples, held_out: number of crops of the training split, and of the others.
+        examples, held_out: number of crops of the training split, and of each other split.
 
     Returns:
         Splits of `image`, uint8 [size, size, 3]: `Crops` of train, `HeldOut` of the others; `facts`

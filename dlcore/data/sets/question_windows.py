@@ -142,8 +142,8 @@ class QuestionWindows(Arrays):
     `context_flags` and `question_flags` uint8 [..., 5], see `word_spans.flags`; unless
     `Lengths.characters` is 0 `context_characters` and `question_characters` uint8 [...,
     characters], the bytes of words plus 1 (`word_spans.characters`); `start` and `end` int32, the
-    first and last token of the answer in the window, counted from 1, or both 0 where the window
-    does not contain all of it.
+    first and last token of the first answer in the window, counted from 1, or both 0 where the
+    window does not contain all of it, or the question has no answer.
 
     Attributes:
         questions: the questions.

@@ -54,8 +54,9 @@ def load(
         and of own data `by_hash`.
 
     Raises:
-        UsageError: the set is not prepared, lengths that do not fit, a fold that does not exist or
-            that is given with a path, or faults in own files.
+        UsageError: the set is not prepared; a stride below 1 or above the window, a question length
+            below 1, or `characters` with subwords; a fold that does not exist, or other than 0 with
+            a path; or faults in own files.
     """
     if subwords is not None and lengths.characters:
         raise UsageError("subword tokens have no characters of words: `characters` must be 0")

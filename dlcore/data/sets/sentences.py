@@ -158,6 +158,8 @@ LabelledClasses = tuple[Labelled, Sequence[str]]
 def load(name: str, source: DataSource, subwords: Subwords, length: int, fold: int = 0) -> Splits:
     """Loads sentences with classes as splits of `Sentences`.
 
+    Emits a UserWarning if texts of a user's are longer than a row.
+
     Args:
         name: clinc_oos (150 intents, and "out of scope" as the last class), or sentence_polarity.
         source: "published"; "offline", sentences of Python's documentation by topic; or a path to

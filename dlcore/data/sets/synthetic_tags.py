@@ -127,7 +127,8 @@ def sentences(kind: Kind, count: int = 2500, seed: int = 0) -> dict[str, Sequenc
         seed: of the draws.
 
     Returns:
-        {split: sentences}, of validation and test about a tenth each. The result is cached.
+        {split: sentences}, of validation and test about a tenth each. The result is cached: do not
+        change it.
     """
     random = np.random.RandomState(seed)
     draw = {"names": _named, "requests": _requested, "parts": _spoken}[kind]

@@ -94,7 +94,7 @@ class Encoder:
             length]; `characters` int32 [rows, length, word_length]; `length` int32 [rows], the
             number of words. With subwords also `tokens` int32 [rows, 4 length], between two
             "[sep]", and `first` int32 [rows, length], the position of each word's first subword;
-            where they are too many, later words keep their first subword only.
+            where all subwords do not fit, later words of the row keep their first one only.
         """
         segments = [
             text[start : start + self.length]
@@ -168,8 +168,8 @@ def load(
         nothing masks it, but `sentences` keep its name. `facts` has `words`, `characters`,
         `length`, `word_length`, `classes` (the tags: where they mark spans, "O", and B and I of
         each type), `spans` (whether tags mark spans), `intents` ([] where there are not several),
-        `by_hash` (names of the splits that were cut from train by hash, as a path lacked them), and
-        with subwords `tokenizer` and `vocabulary`.
+        `by_hash` (names of the splits that a path lacked, which were cut from train by hash), and
+        with subwords `tokenizer` and `vocabulary`, its size.
 
     Raises:
         UsageError: another name, a set that is not prepared, one tag only in train, or faults in

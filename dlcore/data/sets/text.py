@@ -125,16 +125,17 @@ def load(
             `facts.end` is the token before and after each document.
             "lines": `tokens` [length], normalised lines end to end, "[sep]" before each, for
             masked language models (`sentences.packed`).
-        overlap: of documents: in training, segments of one start length // overlap tokens apart,
-            also if it would fit into one segment.
+        overlap: of documents: in training, the segments of one document start length // overlap
+            tokens apart, also if the document would fit into one segment.
         specials: of documents: the special tokens of the vocabulary, END among them; prepared
             tokens have their own.
         without: as of `corpus`.
 
     Raises:
-        UsageError: as `corpus`; too little text for the vocabulary or a row; another layout than
-            windows without a vocabulary; or, of prepared tokens, the layout "lines" or another
-            vocabulary.
+        UsageError: as `corpus`; too little text for the vocabulary or a window; another layout than
+            windows without a vocabulary; or, of prepared tokens, the layout "lines", or as
+            `token_shards.load`.
+        ValueError: with the layout "lines", a split with too little text for a row.
     """
     if isinstance(source, Path) and token_shards.is_one(source):
         return _prepared(source, length, layout, overlap, vocabulary)

@@ -90,9 +90,10 @@ def load(
     Args:
         source: "published": MNIST digits of 28x28 that move over a black canvas, generated
             from a fixed seed; training, validation and test show different digits. "offline": the
-            same of scikit-learn's digits. A path: a user's clips (`dlcore.data.own.videos`).
+            same of scikit-learn's digits, of 28x28, on a canvas below 36 pixels of 8x8. A path: a
+            user's clips (`dlcore.data.own.videos`), each cut into windows of `frames` frames.
         canvas: height and width of the frames, a multiple of 8; a user's clips are resized to it.
-        frames: number of frames of each video.
+        frames: number of frames of each example.
         digits: number of digits in each generated video.
         train, held_out: number of generated videos of the training split, and of each other split.
 
