@@ -173,8 +173,8 @@ def _with_tokens(
 def scenes(size: int, count: int = 5000, seed: int = 0) -> dict[str, CaptionedImages]:
     """Draws scenes of one or two coloured shapes, which their captions describe completely.
 
-    "a small red circle", or "a large blue square left of a small black cross". Scenes with one
-    caption are in one split, so that the captions of validation and test never occur in training.
+    "a small red circle", or "a large blue square left of a small black cross". Scenes with
+    the same caption are in one split, so that captions of validation and test never occur in train.
 
     Args:
         size: height and width in pixels.

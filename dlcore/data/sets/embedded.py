@@ -25,7 +25,7 @@ def digits(split: str) -> Arrays:
     """Returns scikit-learn's handwritten digits: `image` uint8 [n, 8, 8, 1], `label` int32 [n].
 
     Args:
-        split: train, validation or test.
+        split: train, validation or test: 60, 20 and 20 % of each class.
 
     Raises:
         UsageError: an unknown split.
