@@ -20,6 +20,9 @@ def summary(path: Path) -> Summary:
     Args:
         path: see `dlcore.data.own.people.load`.
 
+    Returns:
+        The summary; images that cannot be decoded and other faults are among its `problems`.
+
     Raises:
         UsageError: there are no images.
     """

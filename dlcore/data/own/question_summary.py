@@ -18,6 +18,9 @@ def summary(path: Path) -> Summary:
     Args:
         path: see `dlcore.data.own.questions.find`.
 
+    Returns:
+        The summary, of all three splits; faults of files and questions are its `problems`.
+
     Raises:
         UsageError: there are no questions.
     """

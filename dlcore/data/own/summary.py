@@ -74,6 +74,9 @@ def summary(path: Path, kind: Kind) -> Summary:
         path: a file or folder.
         kind: "images", "texts", "pairs" or "corpus"; other kinds have modules of their own.
 
+    Returns:
+        The summary, after missing splits are cut (not of "corpus"); faults are its `problems`.
+
     Raises:
         UsageError: there are no examples.
     """

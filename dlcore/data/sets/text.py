@@ -57,8 +57,9 @@ def corpus(name: str, source: DataSource, without: Sequence[str] = ()) -> Corpus
 
     Args:
         name: tiny_shakespeare, english_text or state_union.
-        source: "published" (prepared by `dlcore prepare`); "offline", Python's documentation; or a
-            path to a user's texts, see `dlcore.data.own.corpus.load`.
+        source: "published" (prepared by `dlcore prepare`); "offline", Python's documentation, of
+            which each paragraph is a document; or a path to a user's texts, see
+            `dlcore.data.own.corpus.load`.
         without: kinds of documents of english_text that are left out; ignored for "offline", a path
             and tiny_shakespeare.
 
