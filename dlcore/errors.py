@@ -32,7 +32,10 @@ def operating_system(error: OSError) -> str:
 
 
 def shortened(message: str) -> str:
-    """Abbreviates each word of 300 characters or more in a message, such as a long path."""
+    """Shortens each word of 300 or more characters, such as a path, to its first 80 and its length.
+
+    Words end at white space and at ":", ";" and ",".
+    """
     return re.sub(
         rf"[^\s:;,]{{{LONGEST},}}",
         lambda word: f"{word[0][:80]}... ({len(word[0])} characters)",

@@ -23,7 +23,8 @@ def bounds(name: str, splits: Mapping[str, int], split: str) -> tuple[str, int, 
         The split's name, the index of its first example, and that after its last.
 
     Raises:
-        UsageError: not of that form, no such split, no example, or examples that do not exist.
+        UsageError: `split` is not of that form or names no split of `splits`, or its slice is empty
+            or reaches beyond the examples.
     """
     parts = _SPLIT.fullmatch(split)
     if parts is None:

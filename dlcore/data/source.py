@@ -33,7 +33,10 @@ class Info:
 
 
 class Source(Protocol):
-    """Examples by index."""
+    """Random access to examples: any object with `len`, `info` and `gather`.
+
+    A source that augments has a method `augmented` too, see `drawn`.
+    """
 
     @property
     def info(self) -> Info:
@@ -46,28 +49,29 @@ class Source(Protocol):
         """Returns examples as new arrays {field: [rows, ...]}.
 
         Args:
-            index: which examples, int [rows].
+            index: which examples, int [rows], in any order; one can occur several times.
         """
 
 
 def drawn(
     source: Source, index: Integer[np.ndarray, " rows"], keys: UInt64[np.ndarray, "rows 2"]
 ) -> Batch:
-    """Returns examples for training: augmented by a source that augments, else as they are.
-
-    A source augments by a method `augmented(index, keys)`.
+    """Returns examples for training, by `source.augmented` if there is one, else by `gather`.
 
     Args:
         source: the examples.
         index: which examples, int [rows].
         keys: of the random generator of each row, uint64 [rows, 2].
+
+    Returns:
+        {field: [rows, ...]}, in the order of `index`.
     """
     augmented = getattr(source, "augmented", None)
     return source.gather(index) if augmented is None else augmented(index, keys)
 
 
 def innermost(source: Source) -> Source:
-    """Returns the source that other sources, such as pairs or transforms, are made of."""
+    """Follows the attributes `source`, such as of pairs or transforms, to a source without one."""
     while (inner := getattr(source, "source", None)) is not None:
         source = inner
     return source
@@ -99,7 +103,7 @@ class Windows:
 
     With `stride=1` a window starts at every position (training); with `stride=length` every token
     but the first is a target once (evaluation). A last window that extends beyond the end is
-    padded, and `weight` is 0 on its padding.
+    padded with 0, and `weight` is 0 where the target is padding, else 1.
 
     Attributes:
         text: tokens, int [n].
@@ -120,7 +124,8 @@ class Windows:
         """Returns the windows `index`, int [rows].
 
         Returns:
-            `tokens`, `targets` int32 and `weight` float32, each [rows, length].
+            `tokens`, `targets` int32 and `weight` float32, each [rows, length]; `tokens` and
+            `targets` are views of one array.
         """
         positions = np.asarray(index, np.int64)[:, None] * self.stride + np.arange(self.length + 1)
         inside = positions < len(self.text)
@@ -182,11 +187,11 @@ class Partnered:
         keys: UInt64[np.ndarray, "rows 2"],
         paired_keys: UInt64[np.ndarray, "rows 2"],
     ) -> Batch:
-        """Returns examples with their partners of a source that augments, see `drawn`.
+        """Returns examples and partners as `with_paired_examples` does, each one by `drawn`.
 
         Args:
             index, paired: the examples and their partners, int [rows].
-            keys, paired_keys: of their random generators, uint64 [rows, 2].
+            keys, paired_keys: of the random generators of each, uint64 [rows, 2].
 
         Returns:
             The fields of `with_paired_examples`.
@@ -205,7 +210,7 @@ class First:
 
     Attributes:
         source: the examples.
-        info: that of the source, with the reduced number of examples.
+        info: that of the source, with the reduced number of examples and the same fingerprint.
     """
 
     source: Source
@@ -239,7 +244,7 @@ def arrays(name: str, version: str, split: str, contents: Mapping[str, np.ndarra
         contents: {field: [examples, ...]}.
 
     Raises:
-        ValueError: arrays of different lengths.
+        ValueError: arrays of different lengths, or none.
     """
     contents = {key: np.ascontiguousarray(contents[key]) for key in sorted(contents)}
     lengths = {key: len(array) for key, array in contents.items()}
@@ -281,7 +286,7 @@ def windows(
 
 
 def fingerprint(contents: Mapping[str, np.ndarray]) -> str:
-    """Returns the SHA-256 of names, dtypes, shapes and bytes, in the order of the names."""
+    """Returns the SHA-256, in hex, of names, dtypes, shapes and bytes in the order of the names."""
     digest = hashlib.sha256()
     for key in sorted(contents):
         array = np.ascontiguousarray(contents[key])

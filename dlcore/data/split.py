@@ -30,7 +30,7 @@ Labels = np.ndarray | Sequence[str] | Sequence[int]
 def by_hash(keys: Sequence[bytes | str], validation: float = 0.1, test: float = 0.1) -> Parts:
     """Splits by the SHA-256 of each example's key, so that adding examples moves none.
 
-    Examples with one key are in one split. The fractions are met on average: a split of few
+    Examples with equal keys are in the same split. The fractions are met on average: a split of few
     examples may be empty.
 
     Args:
@@ -41,7 +41,7 @@ def by_hash(keys: Sequence[bytes | str], validation: float = 0.1, test: float = 
         {split: indices} of train, validation and test, int64, ascending.
 
     Raises:
-        UsageError: fractions that leave nothing for training.
+        UsageError: a fraction below 0, or fractions that leave nothing for training.
     """
     check_fractions(validation, test)
     values = np.array([_position(key) for key in keys], np.float64)
@@ -75,8 +75,9 @@ def stratified(
         {split: indices} of train, validation and test, int64, ascending.
 
     Raises:
-        UsageError: fractions that leave nothing for training, a class with fewer examples than
-            there are splits, or a split with fewer examples than there are classes.
+        UsageError: a fraction below 0, fractions that leave nothing for training, a class with
+            fewer examples than there are splits, or a validation or test split with fewer
+            examples than there are classes.
     """
     from sklearn.model_selection import StratifiedShuffleSplit
 
@@ -126,7 +127,7 @@ def by_group(
         {split: indices} of train, validation and test, int64, ascending.
 
     Raises:
-        UsageError: fractions that leave nothing for training, or fewer groups than splits.
+        UsageError: a fraction below 0, or fractions that leave no example or no group for training.
     """
     check_fractions(validation, test)
     names, of_example = np.unique(groups, return_inverse=True)
@@ -168,8 +169,8 @@ def folds(
         [{"train": indices, "test": indices}] of length k.
 
     Raises:
-        UsageError: fewer than two folds, more folds than examples, groups or examples of a class,
-            or labels or groups of another length.
+        UsageError: fewer than two folds; more folds than examples, groups or examples of the
+            smallest class; labels or groups of another length.
     """
     from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
 
@@ -215,8 +216,9 @@ def from_arrays(
         longer: "error", or "truncate": keep the first values of an example above its limit.
 
     Raises:
-        UsageError: arrays of different lengths, an index outside them, an empty or missing `train`,
-            an example above its limit, or a limit below 1 or of no field.
+        UsageError: no arrays or arrays of different lengths, an index outside them, an empty or
+            missing `train`, a limit below 1 or of no field; in a field of `limits`, examples that
+            differ in dtype or in other axes, or one above the limit with `longer` "error".
     """
     check_names(name, limits or {}, contents)
     lengths = {field: len(array) for field, array in contents.items()}

@@ -62,9 +62,9 @@ class Splits:
 
     Attributes:
         train, validation, test: the sources; None if there is no validation or no test.
-        facts: facts of the data. Added are `fields` {name: {"shape", "dtype"}} of one training
-            example, `examples` and `sources` (name, version, split, fingerprint) per split, and
-            `scored`.
+        facts: facts of the data. Added, in place of given ones of these names, are `fields` {name:
+            {"shape", "dtype"}} of one training example, `examples` and `sources` (name, version,
+            split, fingerprint) per split, and `scored`.
         scored: names of the splits on which losses are evaluated; validation and test are skipped
             where they are None.
         others: further splits by name.
@@ -115,10 +115,10 @@ class Splits:
         Args:
             splits: {name: source}.
             facts, scored: as of `Splits`.
-            more: further sources by name.
+            more: further sources by name; they replace those of `splits` with the same name.
 
         Raises:
-            UsageError: there is no `train`.
+            UsageError: there is no `train`, or `scored` has a name that no split has.
         """
         sources = {**(splits or {}), **more}
         if "train" not in sources:
@@ -133,14 +133,14 @@ class Splits:
         )
 
     def items(self) -> Iterator[tuple[str, Source]]:
-        """Yields (name, source) of the existing splits, train first."""
+        """Yields (name, source) of the existing splits: train, validation, test, then others."""
         for name in _NAMED:
             if (source := getattr(self, name)) is not None:
                 yield name, source
         yield from self.others.items()
 
     def names(self) -> list[str]:
-        """Returns the names of the existing splits."""
+        """Returns the names of the existing splits, in the order of `items`."""
         return [name for name, _ in self.items()]
 
     def __getitem__(self, name: str) -> Source:
@@ -155,12 +155,12 @@ class Splits:
         return found[name]
 
     def evaluated(self) -> dict[str, Source]:
-        """Returns {name: source} of the existing splits in `scored`."""
+        """Returns {name: source} of the existing splits in `scored`, in the order of `scored`."""
         found = dict(self.items())
         return {name: found[name] for name in self.scored if name in found}
 
     def with_facts(self, **more: object) -> Splits:
-        """Returns the same splits with further facts."""
+        """Returns the same splits with further facts, which replace those of the same name."""
         return dataclasses.replace(self, facts=self.facts.with_facts(**more))
 
     def map(
@@ -173,9 +173,9 @@ class Splits:
         """Returns splits with transformed examples.
 
         A transform is a function of a batch {field: [rows, ...]} that returns all fields of the new
-        examples, or a mapping {field: function of a batch}, which adds fields. Sources in memory
-        are transformed at once, as complete arrays, others when examples are gathered. `info` keeps
-        name, version and split, and gets another fingerprint.
+        examples, or a mapping {field: function of a batch}, which adds or replaces fields. `Arrays`
+        are transformed at once, as complete arrays, other sources when examples are gathered.
+        `info` keeps name, version and split, and gets another fingerprint.
 
         With a `version` the results are kept in the cache of decoded data, and memory-mapped by
         later runs. The entry depends on the data, the version, and what the transform returns for

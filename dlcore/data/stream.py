@@ -41,9 +41,9 @@ class Stream:
     """Shuffled batches of a source, in which every example occurs once per epoch.
 
     A batch is a dict of arrays [rows, ...] with the source's fields, `row` (int32, index in the
-    global batch) and `mask` (float32, 1). A batch may contain examples of two epochs. Examples of a
-    source that augments (`source.drawn`) are augmented with random numbers from `keys`; those of
-    `Partnered` come with their partners.
+    global batch) and `mask` (float32, 1). A batch may contain examples of two epochs. Where the
+    innermost source is `Mapped`, examples are augmented (`source.drawn`) with random numbers from
+    `keys`. Examples of `Partnered` come with their partners.
 
     Attributes:
         source: the examples.
@@ -186,7 +186,7 @@ def _gathered(streams: Sequence[Stream], steps: Sequence[int]) -> Batch:
 
 
 def in_order(source: Source, batch: int, rows: Integer[np.ndarray, " rows"]) -> Iterator[Batch]:
-    """Yields batches of the examples in order, each example once.
+    """Yields batches of the examples in order, each example once, by `gather` (not augmented).
 
     The last batch is padded to the same shape by repetitions of the first example, and `mask`
     (float32) is 0 on the padding, else 1. `row` (int32) is the example's index in the source, so

@@ -60,7 +60,8 @@ def load(
         name: "name[/config][:version]".
         split: "train", "train[:90%]", "train[55000:]" and the like.
         data_dir: root folder, see `prepared.data_folder`.
-        features: names of the numeric features of fixed shape to load; None: all features.
+        features: names of the features to load, which must be numeric and of fixed shape; None: all
+            features of the set.
 
     Returns:
         Arrays [examples, ...] by feature; int64 is stored as int32 where all values fit.
@@ -97,7 +98,8 @@ def text(
         feature: the name of the text feature.
 
     Raises:
-        UsageError: as `load`, or the split has more than one text.
+        UsageError: as `load`; `split` has a slice, or not exactly one example; or the set has no
+            text feature of this name.
     """
     prepared = find(name, data_dir)
     plain_split, *_ = _parse(prepared, split)

@@ -55,8 +55,8 @@ def ragged(
         `dlcore.data.ragged`.
 
     Raises:
-        UsageError: as `tfds.load`; a feature of varying shape without a limit, or with one for too
-            few axes; an example above its limit.
+        UsageError: as `tfds.load`; a feature of varying shape without a limit, or with one for
+            too few or too many axes; an example above its limit, with `longer` "error".
     """
     prepared = find(name, data_dir)
     plain, start, stop = bounds(f"{prepared.name} {prepared.version}", prepared.splits, split)

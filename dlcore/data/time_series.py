@@ -31,7 +31,7 @@ def windows(
         length: time steps of the series, oldest first.
         inputs, horizon: time steps that a model reads, and that it predicts.
         stride: time steps from one window to the next, counted from the first of each split.
-        validation, test: fractions of the time steps at the end; 0: the split is empty.
+        validation, test: fractions of the time steps, at the end, test last; 0: the split is empty.
         past_inputs: whether windows of validation and test may read inputs from the span before
             their own, as a forecaster in use does. If not, no time step is in two splits.
 
@@ -39,8 +39,8 @@ def windows(
         {split: starts} of train, validation and test, int64, ascending.
 
     Raises:
-        UsageError: sizes below 1, fractions that leave nothing for training, or a span too short
-            for one window (which one, and how long it must be).
+        UsageError: sizes below 1, a fraction below 0, fractions that leave nothing for training, or
+            a span too short for one window (which one, and how long it must be).
     """
     check_fractions(validation, test)
     for name, size in (("inputs", inputs), ("horizon", horizon), ("stride", stride)):
@@ -80,11 +80,11 @@ def from_series(
 
     Returns:
         Splits of `inputs` [inputs, ...] and `targets` [horizon, ...], copied from the series and
-        not standardised; facts: `mean` and `deviation` of each channel over the training span
-        alone.
+        not standardised, without empty ones; facts: `mean` and population standard `deviation` of
+        each channel over the training span alone.
 
     Raises:
-        UsageError: as `windows`.
+        UsageError: as `windows`; or a mean or deviation is not finite.
     """
     parts = windows(len(series), inputs, horizon, stride, validation, test, past_inputs)
     span = series[: len(series) - round(len(series) * test) - round(len(series) * validation)]

@@ -23,7 +23,7 @@ class Subwords:
     """A byte-level byte-pair vocabulary (Sennrich et al. 2016; Radford et al. 2019).
 
     It encodes every text of whole characters without loss. (`dlcore.data.words.words` stores whole
-    words in this class; they have losses.)
+    words in this class; they have losses.) Its `len` is the number of tokens, with special ones.
 
     Attributes:
         serialized: JSON of the `tokenizers` library, which can be stored beside trained weights.
@@ -94,7 +94,10 @@ class Subwords:
         return str(self._tokenizer.decode(without_specials.tolist(), skip_special_tokens=False))
 
     def bytes(self) -> Int32[np.ndarray, " vocabulary"]:
-        """Returns how many bytes each token encodes, int32 [vocabulary]; 0 for special tokens."""
+        """Returns how many bytes each token encodes, int32 [vocabulary]; 0 for special tokens.
+
+        Valid for byte pairs, not for a vocabulary of whole words.
+        """
         # The library writes a byte as one character.
         sizes = [len(self._tokenizer.id_to_token(index) or "") for index in range(len(self))]
         return np.array([0] * len(self.specials) + sizes[len(self.specials) :], np.int32)

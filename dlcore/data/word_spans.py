@@ -45,8 +45,8 @@ def flags(tokens: Sequence[str], others: Sequence[str]) -> UInt8[np.ndarray, "to
     They are, in the order of `FLAGS`, "in_other": the other text has the word, regardless of case;
     "prefix_in_other": the word has at least four characters, and a word of the other text begins
     with its first four, regardless of case (Chen et al. 2017, sec. 3.2, use lemmas); "capital": its
-    first character is an upper-case letter; "digit": it is a digit; "punctuation": it is neither
-    letter nor digit.
+    first character is an upper-case letter; "digit": its first character is a digit; "punctuation":
+    its first character is neither letter nor digit.
 
     Args:
         tokens: words as they are written.

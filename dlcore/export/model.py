@@ -55,8 +55,8 @@ def load(run: str | Path, *, last: bool = False, trust: bool = False) -> Trained
         As with a pipeline of transformers, one input gives one answer, a list of inputs a list.
 
     Raises:
-        UsageError: no run is there, its experiment file may not be executed, or its state cannot be
-            read or does not fit the experiment.
+        UsageError: no run is there, or a run for each of several seeds; its experiment file may not
+            be executed; its state cannot be read or does not fit the experiment.
     """
     compilation_cache.keep()
     return TrainedModel(opened(described(Path(run), trust), last))

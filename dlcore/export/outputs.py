@@ -67,7 +67,8 @@ class Outputs:
     def write(self, each: Answered) -> list[str]:
         """Writes the files of an answer's sample; returns their names, without the folder.
 
-        Without a folder nothing is written, and the list is empty.
+        A name is the number of the answer, from 0, and the stem of its input's file, if any:
+        0003-cat.png. Without a folder nothing is written, and the list is empty.
         """
         if self.folder is None:
             return []
@@ -77,7 +78,7 @@ class Outputs:
         return [name for part in each.sample.parts(writer) for name in file_names(part)]
 
     def record(self, record: Mapping[str, object]) -> None:
-        """Adds a line to predictions.jsonl, inside the `with` block; else does nothing."""
+        """Adds a line to predictions.jsonl, in the `with` block; without a folder does nothing."""
         if self._file:
             self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
 

@@ -76,8 +76,8 @@ def attention(
         q: queries [batch, heads, queries, d].
         k: keys [batch, heads, keys, d], dtype of `q`.
         v: values [batch, heads, keys, d], dtype of `q`.
-        mask: True where a key is visible, [batch, keys], or [batch, queries, keys] where it differs
-            between queries (packed rows); None: all keys.
+        mask: True where a key is visible, [batch, keys], or [batch or 1, queries, keys] where it
+            differs between queries (packed rows); None: all keys.
         impl: the implementation (see the module); scores and softmax are in float32 or wider.
 
     Returns:

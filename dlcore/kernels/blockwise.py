@@ -41,8 +41,8 @@ def blockwise_attention(
         q: queries [batch, heads, queries, d].
         k: keys [batch, heads, keys, d], dtype of `q`.
         v: values [batch, heads, keys, d], dtype of `q`.
-        mask: True where a key is visible, [batch, keys], or [batch, queries, keys] where it differs
-            between queries; None: all keys.
+        mask: True where a key is visible, [batch, keys], or [batch or 1, queries, keys] where it
+            differs between queries; None: all keys.
         causal: each query sees only its own position and those before; later blocks are skipped.
         block: number of queries and of keys in a block.
 

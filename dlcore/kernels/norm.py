@@ -150,7 +150,8 @@ def batch_norm(
         bias: offset of each feature [n].
         eps: added to the variance.
         axis_name: a per-device axis (shard_map, pmap) over which mean and variance are computed
-            too; None: over this device's inputs alone.
+            too, while gradients of scale and bias are not summed over it; None: over this device's
+            inputs alone.
 
     Returns:
         Normalised inputs, shape and dtype of `x`; mean and biased variance [n], float32 or wider.

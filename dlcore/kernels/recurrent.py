@@ -48,10 +48,10 @@ def elman(
         kernel: recurrent kernel [n, n].
         carry: first state h_0 [batch, n].
         mask: 0 at padding, where the state does not change; None: no padding.
-        reverse, truncation: see the module.
+        reverse, truncation: backwards in time; truncated backpropagation (see the module).
 
     Returns:
-        Hidden states [length, batch, n]; last state [batch, n].
+        Hidden states [length, batch, n], dtype of `gates`; last state [batch, n], that of `carry`.
 
     Raises:
         ValueError: the shapes do not fit, there are no steps, or `truncation` is below 0.
@@ -80,10 +80,11 @@ def lstm(
         kernel: recurrent kernel [n, 4n].
         carry: first state, h_0 and c_0 concatenated [batch, 2n].
         mask: 0 at padding, where the state does not change; None: no padding.
-        reverse, truncation: see the module.
+        reverse, truncation: backwards in time; truncated backpropagation (see the module).
 
     Returns:
-        Hidden states h_t [length, batch, n]; last state (h, c) [batch, 2n].
+        Hidden states h_t [length, batch, n], dtype of `gates`; last state (h, c) [batch, 2n], that
+        of `carry`.
 
     Raises:
         ValueError: the shapes do not fit, there are no steps, or `truncation` is below 0.
@@ -114,10 +115,10 @@ def gru(
         bias: recurrent bias of the candidate state [n].
         carry: first state h_0 [batch, n].
         mask: 0 at padding, where the state does not change; None: no padding.
-        reverse, truncation: see the module.
+        reverse, truncation: backwards in time; truncated backpropagation (see the module).
 
     Returns:
-        Hidden states [length, batch, n]; last state [batch, n].
+        Hidden states [length, batch, n], dtype of `gates`; last state [batch, n], that of `carry`.
 
     Raises:
         ValueError: the shapes do not fit, there are no steps, or `truncation` is below 0.

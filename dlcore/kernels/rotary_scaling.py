@@ -19,9 +19,10 @@ class Rope:
     """Frequencies of rotary positions (Su et al. 2021).
 
     Attributes:
-        base: frequency i of d/2 is base^(-2i/d), where d is the number of rotated features.
-        fraction: of the features of a head that are rotated: the first ones. The others pass
-            unchanged (partial form, as in GPT-NeoX).
+        base: frequency i of d/2 is base^(-2i/d), where d is the number of rotated features; above
+            0, for yarn above 1.
+        fraction: of the features of a head that are rotated, in (0, 1]: the first ones. The others
+            pass unchanged (partial form, as in GPT-NeoX).
         scaling: how the frequencies are changed for contexts longer than in training.
             none: not at all; `factor` has no effect.
             linear: divided by `factor` (position interpolation, Chen et al. 2023).
@@ -31,7 +32,7 @@ class Rope:
             those with more than `fast` are unchanged, those between are mixed linearly; queries and
             keys are multiplied by 0.1 ln(factor) + 1 (Peng et al. 2023, eq. 22 and sec. 3.2-3.4).
         factor: ratio of the longer context to that of training, at least 1.
-        context: tokens of the context in training, for yarn.
+        context: tokens of the context in training, at least 1, for yarn alone.
         fast, slow: periods in `context` between which yarn mixes.
 
     Raises:
