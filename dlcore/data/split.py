@@ -166,7 +166,7 @@ def folds(
         groups: groups [count], each of which lies in one fold as a whole; None: none.
 
     Returns:
-        [{"train": indices, "test": indices}] of length k.
+        [{"train": indices, "test": indices}] of length k, int64, ascending.
 
     Raises:
         UsageError: fewer than two folds; more folds than examples, groups or examples of the

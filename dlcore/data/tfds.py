@@ -134,7 +134,8 @@ def columns(
         features: names of the features; None: all of them.
 
     Returns:
-        {feature: one value per example}: str for texts, else the numbers and arrays of TFDS.
+        {feature: one value per example}: str for a text, a list for an array of texts, a dict for a
+        group of features, else the numbers and arrays of TFDS.
 
     Raises:
         UsageError: not prepared, unknown split or feature, or records that cannot be decoded.

@@ -36,7 +36,7 @@ _WAY = "prepare it again with `dlcore prepare text`"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tokens:
-    """The tokens of a split, in memory-mapped files.
+    """The tokens of a split, in memory-mapped files; `len` is their number.
 
     Attributes:
         files: {path: number of tokens}, in their order.
@@ -74,11 +74,11 @@ class TokenWindows:
     """Windows of tokens on disk.
 
     A batch has `tokens`, `targets` (the same window one token later) and `weight`, each [rows,
-    length]. A last window that extends beyond the end is padded, and `weight` is 0 on its padding.
-    With `end`, a row can hold parts of several documents, and a batch also has, [rows, length]
-    each: `segment`, the number of a token's document within the row (from 1; 0: padding), by which
-    models keep attention within documents; `position`, counted from the start of the segment; and
-    `bytes`, the number of bytes of each target.
+    length]. A last window that extends beyond the end is padded with 0, and `weight` is 0 where the
+    target is padding, else 1. With `end`, a row can hold parts of several documents, and a batch
+    also has, [rows, length] each: `segment`, the number of a token's document within the row (from
+    1; 0: padding), by which models keep attention within documents; `position`, counted from the
+    start of the segment; and `bytes`, the number of bytes of each target.
 
     Attributes:
         tokens: of the split.
@@ -144,7 +144,8 @@ def read_facts(folder: Path) -> dict[str, Any]:
 
     Returns:
         facts.json: `tokenizer`, `vocabulary` (number of tokens), `end` (index of the separator
-        token, or None), `dtype`, and `splits`, {split: its `documents`, `tokens` and `files`}.
+        token, or None), `dtype`, and `splits`, {split: {"documents", "tokens": their numbers,
+        "sha256", "files": a list of {"name", "tokens", "crc32"}}}.
 
     Raises:
         UsageError: damaged facts, another format, or a file that is missing or has another size.

@@ -186,11 +186,11 @@ def answers(
 ) -> Iterator[Answered | Unread]:
     """Yields the answers in the order of the inputs; `Unread` for one that the predictor refuses.
 
-    An input may have several items, such as the rows of a table, and each item gets an answer; its
-    number from 1 is appended to the name of the input, and is "item" in `where`. Inputs are read as
-    needed, `batch` items at a time. All batches have one size, so that one program is compiled: the
-    number of items of the first batch, rounded up to a power of two, but at most `batch`. The last
-    batch is padded by repeating its last item.
+    An input may have several items, such as the rows of a table, and each item gets an answer; if
+    there are several, the answer's `name` ends in ":N" and `where` has {"item": N}, from 1. Inputs
+    are read as needed, `batch` items at a time. All batches have one size, so that one program is
+    compiled: the number of items of the first batch, rounded up to a power of two, but at most
+    `batch`. The last batch is padded by repeating its last item.
 
     Args:
         predictor: reads inputs and answers items.

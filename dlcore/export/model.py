@@ -67,8 +67,8 @@ class TrainedModel:
     """A run's experiment and trained state, ready for use: it answers inputs when it is called.
 
     Called with one input, it returns the answer as a dict such as {"class": "7", ...}; called with
-    a list of inputs, a list of such dicts. A model that generates examples, such as a GAN, is used
-    by `generate` instead.
+    a list or an array of inputs, or a table, a list of such dicts. A model that generates examples,
+    such as a GAN, is used by `generate` instead.
 
     Attributes:
         opened: the run, its experiment and its state: the best one, or that of the newest
@@ -119,11 +119,12 @@ class TrainedModel:
             options: the flags of `dlcore predict` for this model, such as `seed=1`.
 
         Returns:
-            (description, sample) of each; for a model of images, `sample.images` is the picture
+            (JSON values, sample) of each; for a model of images, `sample.images` is the picture
             [1, height, width] or [1, height, width, channels].
 
         Raises:
-            UsageError: a model that does not generate, or an option that it does not have.
+            UsageError: a model that does not generate, or an option that it does not have or that
+                does not fit it.
         """
         predictor = self.experiment.predictor
         if not isinstance(predictor, Generator):
@@ -157,7 +158,7 @@ class TrainedModel:
 
     @property
     def config(self) -> Config:
-        """The fields of the experiment's `Config`."""
+        """The experiment's `Config`, with the values of this run."""
         return self.opened.config
 
     @property

@@ -42,8 +42,8 @@ class Opened:
     Attributes:
         folder, card, config: of the run.
         experiment: built from the facts of the data; from the data where the run has no facts.
-        state: the best state, or the newest with `last` of `opened`; averaged parameters where the
-            run keeps averages, and no optimizer state.
+        state: the best state, or the newest if `opened` was called with `last`; averaged parameters
+            where the run keeps averages, and no optimizer state.
         notes: messages for the user on where state and facts come from.
     """
 

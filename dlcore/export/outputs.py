@@ -40,7 +40,7 @@ class Outputs:
         folder: the folder; None: nothing is written.
 
     Raises:
-        UsageError: on construction, the folder has files already, or is a file.
+        UsageError: on construction, the folder is not empty, or is a file.
     """
 
     def __init__(self, folder: Path | None) -> None:

@@ -47,7 +47,8 @@ def causal_attention(
         q: queries [batch, heads, length, d].
         k: keys, shape and dtype of `q`.
         v: values, shape and dtype of `q`.
-        impl: the implementation (see the module); scores and softmax are in float32 or wider.
+        impl: the implementation; "auto": by shapes and device (see the module). Scores and softmax
+            are in float32 or wider.
 
     Returns:
         Weighted values, shape and dtype of `q`.
@@ -78,7 +79,8 @@ def attention(
         v: values [batch, heads, keys, d], dtype of `q`.
         mask: True where a key is visible, [batch, keys], or [batch or 1, queries, keys] where it
             differs between queries (packed rows); None: all keys.
-        impl: the implementation (see the module); scores and softmax are in float32 or wider.
+        impl: the implementation; "auto": by shapes and device (see the module). Scores and softmax
+            are in float32 or wider.
 
     Returns:
         Weighted values, shape and dtype of `q`.

@@ -38,7 +38,7 @@ def random_shift(
     images: Shaped[Array, "batch height width c"],
     pixels: int,
 ) -> Shaped[Array, "batch height width c"]:
-    """Shifts each image along both axes, by whole pixels uniform in -`pixels` to `pixels`.
+    """Shifts each image by whole pixels, along each axis uniform in -`pixels` to `pixels`.
 
     Args:
         key: random key of the step.

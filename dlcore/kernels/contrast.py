@@ -40,8 +40,8 @@ def info_nce(
         anchor: embeddings of unit length [rows, n], floating.
         candidate: embeddings of unit length [candidates, n], same dtype.
         positive: which candidates are positives of an anchor [rows, candidates].
-        counted: which candidates it is compared with [rows, candidates]; False for the anchor
-            itself and for padding. Positives that are not counted are left out.
+        counted: which candidates an anchor is compared with [rows, candidates]; False for the
+            anchor itself and for padding. Positives that are not counted are left out.
         temperature: t, above 0.
 
     Returns:

@@ -83,15 +83,15 @@ def gaussian_blur(
 def blur_matrix(n: int, sigma: float) -> Float64[np.ndarray, "n n"]:
     """Computes the matrix that blurs n pixels: w(i - j) with w(d) = e^(-d^2 / (2 sigma^2)) / sum.
 
-    The sum is over all |d| up to 4 sigma, so that rows near the ends, whose Gaussian reaches beyond
-    the n pixels, sum to less than 1.
+    The sum is over all |d| up to r, 4 sigma rounded to whole pixels, so that rows near the ends,
+    whose Gaussian reaches beyond the n pixels, sum to less than 1.
 
     Args:
         n: number of pixels.
         sigma: standard deviation of the Gaussian in pixels; 0 gives the identity.
 
     Returns:
-        Matrix [n, n], float64; entries further than 4 sigma from the diagonal are 0.
+        Matrix [n, n], float64; entries further than r from the diagonal are 0.
 
     Raises:
         ValueError: sigma is negative.

@@ -15,10 +15,10 @@ def local_contrast(
     """Standardises each pixel by the mean and the standard deviation of its neighbourhood.
 
     (x - m) / sqrt(v + floor^2 s + 1e-6), clipped to [-3, 3], where m and v are the means of x and
-    of (x - m)^2 under a Gaussian around the pixel, and s is the mean of (x - m)^2 over the image;
-    each channel by itself. At the border, the part of the Gaussian inside the image is normalised
-    to sum to 1. Applied to logarithms of pixels, it removes factors that change slowly over the
-    image, as most lighting does.
+    of (x - m)^2, with each pixel's own m, under a Gaussian around the pixel, and s is the mean of
+    (x - m)^2 over the image; each channel by itself. At the border, the part of the Gaussian inside
+    the image is normalised to sum to 1. Applied to logarithms of pixels, it removes factors that
+    change slowly over the image, as most lighting does.
 
     Args:
         images: [batch, height, width, c], floating.

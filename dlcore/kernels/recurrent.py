@@ -48,13 +48,13 @@ def elman(
         kernel: recurrent kernel [n, n].
         carry: first state h_0 [batch, n].
         mask: 0 at padding, where the state does not change; None: no padding.
-        reverse, truncation: backwards in time; truncated backpropagation (see the module).
+        reverse, truncation: scan from the last step; truncated backpropagation (see the module).
 
     Returns:
         Hidden states [length, batch, n], dtype of `gates`; last state [batch, n], that of `carry`.
 
     Raises:
-        ValueError: the shapes do not fit, there are no steps, or `truncation` is below 0.
+        ValueError: shapes do not fit, no steps, `truncation` below 0 or in `plain_derivatives`.
 
     Source: Elman 1990.
     """
@@ -80,14 +80,14 @@ def lstm(
         kernel: recurrent kernel [n, 4n].
         carry: first state, h_0 and c_0 concatenated [batch, 2n].
         mask: 0 at padding, where the state does not change; None: no padding.
-        reverse, truncation: backwards in time; truncated backpropagation (see the module).
+        reverse, truncation: scan from the last step; truncated backpropagation (see the module).
 
     Returns:
         Hidden states h_t [length, batch, n], dtype of `gates`; last state (h, c) [batch, 2n], that
         of `carry`.
 
     Raises:
-        ValueError: the shapes do not fit, there are no steps, or `truncation` is below 0.
+        ValueError: shapes do not fit, no steps, `truncation` below 0 or in `plain_derivatives`.
 
     Source: Hochreiter & Schmidhuber 1997; Gers et al. 2000 for the forget gate.
     """
@@ -115,13 +115,13 @@ def gru(
         bias: recurrent bias of the candidate state [n].
         carry: first state h_0 [batch, n].
         mask: 0 at padding, where the state does not change; None: no padding.
-        reverse, truncation: backwards in time; truncated backpropagation (see the module).
+        reverse, truncation: scan from the last step; truncated backpropagation (see the module).
 
     Returns:
         Hidden states [length, batch, n], dtype of `gates`; last state [batch, n], that of `carry`.
 
     Raises:
-        ValueError: the shapes do not fit, there are no steps, or `truncation` is below 0.
+        ValueError: shapes do not fit, no steps, `truncation` below 0 or in `plain_derivatives`.
 
     Source: Cho et al. 2014.
     """
