@@ -109,7 +109,7 @@ class Windows:
         text: tokens, int [n].
         length: tokens of a window.
         stride: distance of the starts of consecutive windows.
-        info: which data these are.
+        info: which data these are; its `examples` is the number of windows.
     """
 
     text: Integer[np.ndarray, " n"]

@@ -118,7 +118,7 @@ class Splits:
             more: further sources by name; they replace those of `splits` with the same name.
 
         Raises:
-            UsageError: there is no `train`, or `scored` has a name that no split has.
+            UsageError: there is no `train`; or `scored` is invalid, see `Splits`.
         """
         sources = {**(splits or {}), **more}
         if "train" not in sources:
