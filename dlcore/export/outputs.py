@@ -67,9 +67,9 @@ class Outputs:
     def write(self, each: Answered) -> list[str]:
         """Writes the files of an answer's sample; returns their names, without the folder.
 
-        A name is the number of the answer, from 0, and the stem of its input's file, if any; further
-        files of an answer are numbered: 0003-cat.png, 0003-cat-1.png. Without a folder nothing is
-        written, and the list is empty.
+        A name is the number of the answer, from 0, and the stem of its input's file, if any; an
+        answer's further files are numbered: 0003-cat.png, 0003-cat-1.png. Without a folder nothing
+        is written, and the list is empty.
         """
         if self.folder is None:
             return []

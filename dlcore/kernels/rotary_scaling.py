@@ -59,7 +59,7 @@ class Rope:
             raise ValueError(f"yarn needs a base above 1, not {self.base}")
 
     def rotated(self, d: int) -> int:
-        """Returns how many features of a head of size d are rotated.
+        """Returns how many features of a head of size d are rotated: d * fraction, rounded down.
 
         Raises:
             ValueError: the number is odd or 0.
