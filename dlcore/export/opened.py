@@ -101,7 +101,8 @@ def opened(run: Described, last: bool = False) -> Opened:
         last: read the newest checkpoint in any case, and not the best state.
 
     Raises:
-        UsageError: no state can be read, or it does not fit the experiment.
+        UsageError: the facts (or the data) cannot be read, or the experiment file rejects them or
+            the config; no state can be read, or it does not fit the experiment.
     """
     notes, folder = [], run.folder
     experiment = run.page.without_data(run.config, folder)
