@@ -34,7 +34,7 @@ class Sampling:
         repetition_penalty: for tokens of the text that the model sees, see
             `models.sampling.penalised`; 1: none.
         max_tokens: largest number of tokens of an answer.
-        stop: texts that end an answer; they are not part of it.
+        stop: texts at which an answer ends; they are not yielded.
         seed: of the random numbers, 0 to 2^32 - 1.
         draft: number of tokens that are proposed from the earlier text and checked in one pass
             (speculative decoding by prompt lookup); the distribution of answers is the same. 0:
@@ -119,7 +119,7 @@ class Conversation:
         self.reset()
 
     def reset(self) -> None:
-        """Clears the text; the next answer is number 0, drawn with the same key as the first."""
+        """Clears the text but for the start token; the next answer is number 0 and has its key."""
         start = self.model.start
         self.turn = 0
         self.forgotten = 0  # tokens that the last answer pushed out of the context

@@ -61,7 +61,8 @@ class FoldsPredictor:
         """Converts {column: number}, or numbers in the order of the columns, to a row.
 
         Raises:
-            UsageError: a missing column, or a sequence of another length.
+            UsageError: a missing column, or a sequence of another length. Cells that are no
+                numbers are refused by `batch`.
         """
         return rows.of_value(value, self.facts.features)
 

@@ -57,8 +57,9 @@ def loss(model: Logits, classes: int, stride: int, box_weight: float = 5.0) -> L
     """Returns the focal loss of the heat maps plus the generalised IoU loss of the boxes.
 
     Both are sums over the cells of a batch, divided by its number of objects; an image without
-    objects counts as one object. Metrics: `heat_loss`; `box_loss`, without its factor; and `giou`,
-    the mean generalised IoU of the cells that have a box.
+    objects counts as one object. In the box term the weights of an object's cells sum to 1
+    (`kernels.detection.centre_boxes`). Metrics: `heat_loss`; `box_loss`, without its factor; and
+    `giou`, the unweighted mean generalised IoU of the cells that have a box.
 
     Args:
         model: computes [batch, h, w, classes + 4]: logits of the heat maps, and distances from the
@@ -241,10 +242,10 @@ class Detected:
         return {**_truth(batch), **found._asdict()}  # type: ignore[dict-item]
 
     def score(self, state: State, collected: Collected, split: str) -> Mapping[str, float]:
-        """Computes the metrics of a split.
+        """Computes the metrics of a split, see `evaluators`.
 
-        The detailed ones need a threshold of the confidence: on every split it is the one chosen on
-        validation, whose images are detected for it, or on the split itself without validation.
+        With `detailed` the confidence threshold is chosen on validation, whose objects are detected
+        again when another split is scored; without validation it is chosen on the split itself.
         """
         true, found = in_images(collected)
         scores = metrics.average_precision(true, found, self._classes)
@@ -277,13 +278,16 @@ class Detected:
 def evaluators(detect: Detect, splits: Splits) -> list[Detected]:
     """Evaluates a detector on the scored splits, in pixels of the original images.
 
-    At each evaluation: `map_50` and `map` (IoU 0.5 to 0.95), as pycocotools computes them. Of the
-    final state also: `map_75`; `map_SIZE`; `ap_CLASS`, `ap_50_CLASS`; `threshold`, the confidence
-    with the largest F1 on validation, and `precision`, `recall` and `f1` at IoU 0.5 of the
-    detections with at least this confidence; `calibration_error`, the expected calibration error of
-    their confidences (Guo et al. 2017); and with `baseline_` in front the average precisions of a
-    baseline that answers every image with the same boxes (`detection_baseline.constant`). SIZE is
-    one of `metrics.detection.SIZES`, CLASS a name in `facts.classes` with "_" for blanks and signs.
+    At each evaluation (of "test" at the end alone): `map_50` and `map` (IoU 0.5 to 0.95), as
+    pycocotools computes them. Of the final state also: `map_75`; `map_SIZE`; `ap_CLASS`,
+    `ap_50_CLASS`; `threshold`, the confidence with the largest F1 on validation, and `precision`,
+    `recall` and `f1` at IoU 0.5 of the detections with at least this confidence;
+    `calibration_error`, the expected calibration error of their confidences (Guo et al. 2017); and
+    with `baseline_` in front the average precisions of a baseline that answers every image with the
+    same boxes (`detection_baseline.constant`). SIZE is one of `metrics.detection.SIZES`, CLASS a
+    name in `facts.classes` with "_" for each run of characters other than letters, digits, "_" and
+    "-"; sizes and classes without true objects have no metrics. Without a detection of at least
+    `threshold` there is no `calibration_error`.
 
     Args:
         detect: finds objects.

@@ -22,7 +22,7 @@ _MIDDLE = 127.5  # the grey of pixels that no image covers
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """Random changes of training images and their boxes; called with (batch, key) it makes them.
+    """Random changes of training images and boxes; called as (batch, key) -> the changed batch.
 
     With `smallest`, `largest` and `aspect` 1, and all else 0 or False, images that fill the canvas
     stay as they are; others are shifted within it, along the axis that they do not fill.
@@ -59,8 +59,9 @@ class Augmentation:
             key: of the draws, which also depend on `row`.
 
         Returns:
-            The batch with `image` float32, `boxes` and `label` changed. With mosaics it has 4 k
-            boxes; entries without an object are zeros.
+            The batch with `image` float32, `boxes` and `label` changed; other fields, such as
+            `count`, are not. With mosaics it has 4 k boxes and labels. Boxes that are no object are
+            zeros; their labels mean nothing.
         """
         key, row = jax.random.fold_in(key, 101), batch["row"]
         image, boxes, label = self._placed(batch, key)

@@ -37,7 +37,8 @@ def samples(
     Returns:
         (state, key) -> samples: images with boxes; a table of counts, precision and recall by
         class; a curve of precision by recall, where recall is relative to the objects that are
-        detected at any confidence; and the calibration of the confidences. The key is not used.
+        detected at any confidence; and the calibration of the confidences from the threshold on, if
+        there are any. The key is not used.
     """
 
     def show(state: State, key: Array) -> list[Sample]:

@@ -118,7 +118,8 @@ def balanced_weights(class_counts: Sequence[int]) -> tuple[float, ...]:
 def evaluators(model: Logits, temperature: Model, splits: Splits) -> list[Evaluator]:
     """Evaluates discrimination and calibration of a binary classifier, on validation and test.
 
-    Metrics: `auc`; `sensitivity_at_95_specificity`, at the threshold of the split's own ROC curve;
+    Metrics, of validation at each evaluation and of test at the end: `auc`;
+    `sensitivity_at_95_specificity`, at the threshold of the split's own ROC curve;
     `balanced_accuracy` at a probability of 1/2; `calibration_error`, the expected calibration error
     of the probability of the condition (class 1) in ten bins; `calibration_error_before`, the same
     without temperature scaling; `temperature`. At the end also `baseline_accuracy` and
@@ -161,7 +162,11 @@ def scores(collected: Collected) -> dict[str, float]:
 
     Args:
         collected: `label` int [N]; `before` and `after`, probabilities of the condition without and
-            with the temperature [N]; `logits` and `scaled`, the logits [N, 2].
+            with the temperature [N]; `logits` and `scaled`, the logits without and with it [N, 2],
+            from which `temperature` is computed.
+
+    Raises:
+        ValueError: examples of one class only.
     """
     true = collected["label"]
     # float32 may round a probability to slightly more than 1
@@ -191,6 +196,9 @@ def of_pixels(train: Arrays, source: Source, class_counts: Sequence[int]) -> dic
     Returns:
         {metric: value} of `BASELINES`: `baseline_accuracy` and `baseline_calibration` of the prior,
         the others of the regression, see `evaluators`.
+
+    Raises:
+        ValueError: examples of one class only, in `train` or in `source`.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline

@@ -47,7 +47,7 @@ def perplexity(model: Logits, sources: Mapping[str, Source | None]) -> Evaluator
     Args:
         model: computes logits [batch, length, vocabulary] of a batch with `targets`, int [batch,
             length], and their `weight`, 1 for tokens of answers, else 0.
-        sources: {split: packed dialogues}.
+        sources: {split: packed dialogues}, each scored at each evaluation, "test" at the end alone.
     """
 
     def collect(state: State, batch: Batch) -> dict[str, Array]:
@@ -65,7 +65,8 @@ def perplexity(model: Logits, sources: Mapping[str, Source | None]) -> Evaluator
 def answers(assistant: Assistant, splits: Splits) -> Evaluator:
     """Evaluates greedy and retrieved answers by BLEU and distinct n-grams, at the end.
 
-    `answer_bleu`, `answer_distinct_1` and `answer_distinct_2` are of greedy answers of the model;
+    `answer_bleu` (0 to 100), `answer_distinct_1` and `answer_distinct_2` (distinct n-grams as
+    fractions of all) are of greedy answers of the model, whatever `assistant.decoding` is;
     `retrieved_...` are of the answer to the most similar training context, and
     `reference_distinct_...` of the true answers.
 

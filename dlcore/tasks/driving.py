@@ -109,9 +109,9 @@ def _baselines(batch: Mapping[str, np.ndarray], mean: float) -> dict[str, np.nda
 def evaluators(model: Model, splits: Splits) -> list[Evaluator]:
     """Evaluates errors of the network and of trivial baselines, on validation and test.
 
-    It runs at each evaluation.
-    `mse`, `mae` and `correlation` (Pearson) of the predicted and the true steering. Squared and
-    absolute errors of baselines: `zero_mse` and `zero_mae` of steering straight on, `mean_mse` and
+    Validation is scored at each evaluation, test at the end alone. Metrics: `mse`, `mae` and
+    `correlation` (Pearson) of the predicted and the true steering; and the squared and absolute
+    errors of baselines: `zero_mse` and `zero_mae` of steering straight on, `mean_mse` and
     `mean_mae` of steering by the mean of training, `last_mse` and `last_mae` of steering as the
     person did at the frame before.
 

@@ -73,6 +73,8 @@ class ImageGenerator:
     def generated(self, state: State, count: int) -> list[Answer]:
         """Generates images of the class `options.label`, or of all classes in turn.
 
+        With `options.walk` and without a label each class has `walk` images before the next one.
+
         Args:
             state: trained parameters.
             count: number of images.

@@ -72,12 +72,13 @@ def evaluators(to_b: Model, to_a: Model, splits: Splits, classifier: Path) -> li
 
     `cycle_error` is the mean absolute difference, for pixels in [0, 1], between a picture and its
     translation to the other style and back, and `cycle_error_of_mean` that between a picture and
-    the mean training picture of its style. If `facts.digits`, also: `error_to_b` and `error_to_a`,
-    mean squared errors of translations against the true pictures, and as baselines those of the
-    untranslated picture (`_unchanged`) and of the style's mean picture (`_of_mean`); `class_kept`,
-    the accuracy of a classifier of the first style ("a") on digits that were translated to it, with
-    `class_kept_unchanged` on the untranslated digits and `class_of_true` on the true pictures;
-    and at each evaluation `error_to_b` and `error_to_a` of validation.
+    its style's mean picture, of the first 2,000 in training; both are means of the two styles. If
+    `facts.digits`, also: `error_to_b` and `error_to_a`, mean squared errors of translations against
+    the true pictures, and as baselines those of the untranslated picture (`_unchanged`) and of the
+    style's mean picture (`_of_mean`); `class_kept`, the accuracy of a classifier of the first style
+    ("a") on digits that were translated to it, with `class_kept_unchanged` on the untranslated
+    digits and `class_of_true` on the true pictures; and at each evaluation `error_to_b` and
+    `error_to_a` of validation.
 
     Args:
         to_b, to_a: the translators to the second and to the first style.

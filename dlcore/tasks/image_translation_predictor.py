@@ -63,7 +63,10 @@ class TranslationPredictor:
         return [image_decoding.read(file, self._shape) for file in files]
 
     def item(self, value: np.ndarray | Image.Image) -> np.ndarray:
-        """Converts an image of Pillow, or an array uint8 of the shape of the training pictures.
+        """Resizes an image of Pillow, or checks an array uint8 of the training pictures' shape.
+
+        Returns:
+            uint8 [height, width, c].
 
         Raises:
             UsageError: an array of another shape or dtype.

@@ -114,12 +114,13 @@ def renumbered(instances: np.ndarray, smallest: int) -> np.ndarray:
 def evaluators(model: Logits, splits: Splits, smallest: int) -> list[Evaluator]:
     """Evaluates instances on validation and test, and those of a baseline at the end.
 
-    `average_precision` is the score of the 2018 Data Science Bowl over IoU of 0.5 to 0.95, and
-    `average_precision_50` at 0.5 alone, both means over images; `dice` and `iou` are of foreground
-    pixels, all images of a split together; `count_error` is the mean absolute error of the number
-    of instances of an image; `calibration_error` is the expected error of the instances'
-    confidences (Guo et al. 2017, eq. 3) as probabilities of an IoU above 0.5 with a true instance,
-    where any are found. The prefix `baseline_` marks those of `bright_areas`.
+    Validation is scored at each evaluation, test at the end alone. `average_precision` is the score
+    of the 2018 Data Science Bowl over IoU of 0.5 to 0.95, and `average_precision_50` at 0.5 alone,
+    both means over images; `dice` and `iou` are of foreground pixels, all images of a split
+    together; `count_error` is the mean absolute error of the number of instances of an image;
+    `calibration_error` is the expected error of the instances' confidences (Guo et al. 2017, eq. 3)
+    as probabilities of an IoU above 0.5 with a true instance, where any are found. The prefix
+    `baseline_` marks the metrics of `bright_areas`, all but the calibration error.
 
     Args:
         model: computes logits [batch, height, width, 3] of `data.sets.instances.CLASSES`.

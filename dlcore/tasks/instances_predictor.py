@@ -114,8 +114,8 @@ class InstancePredictor:
             items: images, uint8 [height, width, 1] of any size.
 
         Returns:
-            (the answer of `measured`, the image with outlines) of each. "warning" is added where an
-            image is brighter than all training images, and so probably of another kind.
+            (what `measured` returns, a `FoundInstances`) of each. "warning" is added where the mean
+            of an image is above `brightest`, so that it is probably of another kind.
         """
         answers: list[Answer] = []
         for image in items:

@@ -31,7 +31,11 @@ class NoiseOptions:
 
 
 def draw(options: NoiseOptions) -> Draw:
-    """Returns a function that draws the latent noise of `dlcore predict --count`, see `normal`."""
+    """Returns (key, shape) -> noise: `normal` with the temperature and `walk` of the options.
+
+    Args:
+        options: its seed is not used.
+    """
     return functools.partial(normal, temperature=options.temperature, walk=options.walk)
 
 

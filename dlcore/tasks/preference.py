@@ -62,8 +62,9 @@ def loss(
     """Returns the KTO loss of labelled answers (Ethayarajh et al. 2024); it trains the policy only.
 
     The reference point is the mean over the global batch of the log-ratio of `other`, the answer to
-    another context, or 0 where that is negative. Metrics: `log_ratio_right` and `log_ratio_wrong`,
-    of right and of wrong answers in nats, and `divergence`, the reference point.
+    another context, or 0 where that is negative; with microbatches the loss raises UsageError when
+    it is called (`train.gather.all_rows`). Metrics: `log_ratio_right` and `log_ratio_wrong`, of
+    right and of wrong answers in nats, and `divergence`, the reference point.
 
     Args:
         policy, reference: compute logits of `tokens`, see `log_ratios`; the reference has no
@@ -161,11 +162,11 @@ def evaluators(
 ) -> list[Evaluator]:
     """Evaluates how often a right answer scores above a wrong one, with intervals of 95 %.
 
-    It runs at each evaluation. Accuracies are fractions of all pairs of a right and a wrong answer
-    of the split, of any contexts; ties count half.
-    `reward_accuracy` scores by the log-ratio of policy and reference, `policy_accuracy` and
-    `reference_accuracy` by the mean log-probability of a token. The suffixes `_low` and `_high`
-    mark the bounds of the bootstrap interval.
+    It runs at each evaluation, for "test" at the end alone. Accuracies are fractions of all pairs
+    of a right and a wrong answer of the split, of any contexts; ties count half. `reward_accuracy`
+    scores by the log-ratio of policy and reference, `policy_accuracy` and `reference_accuracy` by
+    the mean log-probability of a token. The suffixes `_low` and `_high` mark the bounds of the
+    bootstrap interval.
 
     Args:
         policy, reference: see `loss`.

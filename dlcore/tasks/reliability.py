@@ -18,8 +18,8 @@ def diagram(title: str, x: str, y: str, predictions: Mapping[str, Predictions]) 
     Args:
         title: of the plot.
         x, y: what the probability is of, and the fraction that is compared with it.
-        predictions: {name: probability of each prediction [n], and whether it is right [n]};
-            rounding may take a probability above 1.
+        predictions: {name: probability of each prediction [n], and whether it is right [n]}, n at
+            least 1; rounding may take a probability above 1.
 
     Returns:
         The diagonal, and a curve of each kind with its expected calibration error in ten bins.

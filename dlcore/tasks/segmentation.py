@@ -105,13 +105,13 @@ def loss(model: Logits, weights: Sequence[float], dice: float = 0.0, lovasz: flo
 def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
     """Evaluates intersection over union on validation and test, at the size of the label maps.
 
-    Logits are resized bilinearly to the size of `label_map`. All pixels of a split are counted
-    together: `miou`, `iou_CLASS` of each class that is true or predicted anywhere,
-    `pixel_accuracy`, `class_accuracy` (mean recall of true classes), and `calibration_error`, the
-    expected calibration error of the probability of the predicted class (Guo et al. 2017, eq. 3).
-    At the end, on both splits, also the metrics of a baseline, which predicts the class that is
-    most frequent in training at the same position of the image: their names begin with
-    `baseline_`, and there is no calibration error of it.
+    Validation is scored at each evaluation, test at the end alone. Logits are resized bilinearly to
+    the size of `label_map`. All pixels of a split are counted together: `miou`, `iou_CLASS` of each
+    class that is true or predicted anywhere, `pixel_accuracy`, `class_accuracy` (mean recall of
+    true classes), and `calibration_error`, the expected calibration error of the probability of the
+    predicted class (Guo et al. 2017, eq. 3). At the end, on both splits, also the metrics of a
+    baseline, which predicts the class that is most frequent in training at the same position of the
+    image: their names begin with `baseline_`, and there is no calibration error of it.
 
     Args:
         model: computes logits [batch, height, width, classes].

@@ -43,9 +43,10 @@ def loss(model: Logits, classes: int) -> Loss:
     """Returns 2 (focal loss of classes) + 5 (L1 distance) + 2 (1 - generalised IoU), per object.
 
     In each layer each object is assigned to one query, so that the sum of the costs, with the same
-    factors as in the loss, is smallest; the target of all other queries is no class. Sums over the
-    objects and layers of a batch are divided by its number of objects; an image without objects
-    counts as one object. Metrics: `class_loss`, `side_loss` (of sides relative to the canvas) and
+    factors as in the loss, is smallest; the target of all other queries is no class. The focal loss
+    is summed over all queries and classes, the other terms over the objects, and all terms over the
+    layers; the sums are divided by the batch's number of objects, where an image without objects
+    counts as one. Metrics: `class_loss`, `side_loss` (of sides relative to the canvas) and
     `overlap_loss` of the last layer, before their factors.
 
     Args:

@@ -93,8 +93,8 @@ class StoryPredictor:
             text: strings of one or more such lines.
 
         Raises:
-            UsageError: a file cannot be read or is not in SQuAD's format, or a line is not JSON or
-                lacks one of the keys; the message names the place.
+            UsageError: a file cannot be read or is not in SQuAD's format, or a line is not such an
+                object, with texts that are not blank; the message names the place.
         """
         return [story_text(question, context) for question, context in own.unanswered(files, text)]
 
@@ -102,7 +102,7 @@ class StoryPredictor:
         """Converts a mapping with `question` and `context` to a story.
 
         Raises:
-            UsageError: the value is no mapping with both keys, or a text is empty.
+            UsageError: it is not a mapping, or one of the two is missing, blank or not a string.
         """
         return story_text(*own.of_mapping(value))
 
