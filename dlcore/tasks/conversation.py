@@ -119,7 +119,10 @@ class Conversation:
         self.reset()
 
     def reset(self) -> None:
-        """Clears the text but for the start token; the next answer is number 0 and has its key."""
+        """Clears the text but for the start token, if the model has one.
+
+        The next answer is number 0, drawn with the same key as the first.
+        """
         start = self.model.start
         self.turn = 0
         self.forgotten = 0  # tokens that the last answer pushed out of the context

@@ -179,7 +179,7 @@ def classification_samples(
         classes: names of the two classes.
 
     Returns:
-        (state, key) -> samples.
+        (state, key) -> samples; the key is not used.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
@@ -263,7 +263,7 @@ def regression_samples(
         model, folds: as of `regression_evaluator`.
 
     Returns:
-        (state, key) -> samples.
+        (state, key) -> samples; the key is not used.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:

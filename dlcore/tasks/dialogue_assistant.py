@@ -147,7 +147,8 @@ class AnswerPredictor:
 
         Returns:
             ({"prompt", "text", "log_probability"}, the text) of each: the message, the answer, and
-            the log-probability of the whole answer in nats.
+            the log-probability of the whole answer in nats, always at temperature 1 and without
+            restrictions or penalty (`models.gpt_batch.Generated`).
         """
         chosen = {name: value for name, value in vars(self.options).items() if name != "seed"}
         how = dataclasses.replace(self.assistant.decoding, **chosen)

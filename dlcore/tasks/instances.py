@@ -201,7 +201,14 @@ def confidences(
 
 
 def matched(true: list[np.ndarray], found: list[np.ndarray]) -> Bool[np.ndarray, " found"]:
-    """Returns which found instances of all images have an IoU above 0.5 with a true one."""
+    """Returns whether each found instance has an IoU above 0.5 with a true one of its image.
+
+    Args:
+        true, found: instances of each image, integers [height, width]; 0 is background.
+
+    Returns:
+        bool, for the found instances of all images one after the other, in order of their numbers.
+    """
     overlaps = [metrics.instance_overlap(t, f) for t, f in zip(true, found, strict=True)]
     return np.concatenate([(each > 0.5).any(0) for each in overlaps])
 

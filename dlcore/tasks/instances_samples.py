@@ -35,7 +35,8 @@ def samples(
         count: number of images of each kind.
 
     Returns:
-        (state, key) -> samples; true outlines are green, predicted ones orange.
+        (state, key) -> samples; true outlines are green, predicted ones orange. The key is not
+        used.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:

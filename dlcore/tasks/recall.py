@@ -28,7 +28,7 @@ def _last(model: Model, length: int) -> Callable[[State, Batch], Mapping[str, Ar
 def evaluator(model: Model, test: Source, length: int, count: int) -> Evaluator:
     """Evaluates the fraction of the last symbols that are predicted correctly, after training.
 
-    Metric: `recalled`, in [0, 1].
+    Metric: `recalled`, in [0, 1], under the split "test".
 
     Args:
         model: computes logits [batch, time, symbols] of a batch with `targets`, int [batch, time].
@@ -55,7 +55,7 @@ def samples(
         count: number of examples.
 
     Returns:
-        (state, key) -> the table.
+        (state, key) -> the table; the key is not used.
     """
     last = _last(model, length)
 
