@@ -67,6 +67,9 @@ class Assistant:
         Returns:
             Tokens int32 [batch, longest], lengths int32 [batch] without the end token, and
             log-probabilities [batch, longest] in nats, see `models.gpt_batch.Generated`.
+
+        Raises:
+            ValueError: `length` + `longest` tokens do not fit into the GPT's context.
         """
         keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(len(prompt)))
         params = state.params[self.model] if self.merged is None else self.merged(state.params)

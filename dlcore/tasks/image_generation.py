@@ -101,7 +101,8 @@ def evaluators(classifier: Path, generate: Generate, splits: Splits, count: int)
     """Evaluates `scores` of `count` generated images at the end, on the split "test".
 
     Args:
-        classifier: file of the exported classifier, see `feature_extractor`.
+        classifier: file of the exported classifier, which is read when the evaluator runs, see
+            `feature_extractor`.
         generate: (state, key, count) -> images and classes.
         splits: whose train and test splits are in memory, with `image`.
         count: number of images, generated from a fixed key.

@@ -84,7 +84,8 @@ def evaluators(to_b: Model, to_a: Model, splits: Splits, classifier: Path) -> li
         to_b, to_a: the translators to the second and to the first style.
         splits: train and test have `a` and `b`, in memory. If `facts.digits`, test also has
             `true_a`, `true_b` and `label_b`, and there is a validation split.
-        classifier: an exported classifier of digits (`classifier_features.feature_extractor`).
+        classifier: file of an exported classifier of digits, which is read when it is needed
+            (`classifier_features.feature_extractor`).
     """
 
     def score(state: State) -> dict[str, float]:

@@ -117,8 +117,9 @@ class StoryPredictor:
             ({"question", "answer", "probability", "evidence", "start", "end", "unknown_words",
             "sentences_left_out"}, an `Evidence`) of each. The evidence is the sentence with the
             greatest attention of any hop, context[start:end], which the `Evidence` marks in the
-            story. Unknown words do not occur in training. The network reads a limited number of
-            sentences, the last ones of the story; "sentences_left_out" is the number of others.
+            story. The network reads the question and at most the last `encoder.sentences` sentences
+            of the story; "sentences_left_out" is the number of the others. "unknown_words" are the
+            words of what is read that `encoder.vocabulary` lacks, sorted.
         """
         stories = [each.story for each in items]
         batch = {**self.encoder.encode(stories), "row": np.arange(len(items), dtype=np.int32)}
