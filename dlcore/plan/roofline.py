@@ -30,17 +30,17 @@ class Estimate:
 
     @property
     def least(self) -> float:
-        """The largest part: all three overlap fully (the roofline)."""
+        """Seconds of the step if all three parts overlap fully: the largest one (the roofline)."""
         return max(self.compute, self.memory, self.communication)
 
     @property
     def most(self) -> float:
-        """The sum of the parts: nothing overlaps."""
+        """Seconds of the step if nothing overlaps: the sum of the three parts."""
         return self.compute + self.memory + self.communication
 
     @property
     def limit(self) -> str:
-        """The largest part: "compute", "memory" or "collectives"."""
+        """The name of the largest part: "compute", "memory" or "collectives" (communication)."""
         named = {"compute": self.compute, "memory": self.memory, "collectives": self.communication}
         return max(named, key=lambda name: named[name])
 
@@ -48,7 +48,8 @@ class Estimate:
 def seconds(each: Collective, hardware: Hardware) -> float:
     """Estimates the seconds of all runs of a collective in a step.
 
-    count * (sent / speed + hop * ceil(log2 n)), for groups of n devices.
+    count * (sent / speed + hop * ceil(log2 n)), for groups of n devices; `speed` is in bytes per
+    second, `hop` in seconds.
     """
     return each.count * (
         each.sent / speed(each, hardware) + hardware.hop * max(1, math.ceil(math.log2(each.group)))
@@ -56,10 +57,10 @@ def seconds(each: Collective, hardware: Hardware) -> float:
 
 
 def speed(each: Collective, hardware: Hardware) -> float:
-    """Estimates the bytes per second that a device of the group sends.
+    """Estimates the bytes per second that each device sends in a collective.
 
-    Inside a host it is limited by its links, over several hosts by their networks; on a torus, all
-    dimensions of the group are used.
+    Within a host they are `link`. Over several hosts they are at most k times `network`, for k
+    members of a group in one host. Without a network (TPU, CPU) they are `link` times `each.sides`.
     """
     if not hardware.network:
         return hardware.link * each.sides
@@ -71,7 +72,7 @@ def speed(each: Collective, hardware: Hardware) -> float:
 
 
 def placed(each: Collective, coordinates: Sequence[Sequence[int]]) -> Collective:
-    """Returns a collective with its `sides`, the number of dimensions of a torus that it spans.
+    """Returns a copy with `sides`, the number of dimensions of a torus that a group spans.
 
     Args:
         each: the collective.

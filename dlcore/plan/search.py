@@ -22,7 +22,7 @@ class Candidate:
     """One combination of mesh, microbatches and rematerialisation, and its plan.
 
     Attributes:
-        mesh: as of `--mesh`, with all three axes.
+        mesh: a value of `--mesh` that names all three axes.
         microbatches: their number.
         remat: the config's field `remat`; None: the config has none.
         plan: the forecast.
@@ -89,16 +89,18 @@ def search(
     Args:
         config: the config; only one with a field `remat` is tried with both of its values.
         build: makes the experiment of a config.
-        flags: the run options.
+        flags: the run options; each candidate replaces mesh and microbatches.
         topology: the hardware.
         devices: its devices.
         say: is called with a line about each candidate, also those that are not returned.
 
     Returns:
-        The best candidate of each mesh, the fastest first; those that do not fit last.
+        The best candidate of each mesh, the fastest first; at the end those that do not fit, the
+        one with the least memory first.
 
     Raises:
-        UsageError: the options fix what is searched, or no mesh divides the batch.
+        UsageError: `flags` names a mesh or several microbatches, no mesh divides the batch, or
+            `plan` refuses the options (`--parallel pmap`).
     """
     if flags.mesh or flags.microbatches > 1:
         raise UsageError(

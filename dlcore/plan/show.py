@@ -16,7 +16,7 @@ GPU_DEFAULT = 0.75
 
 
 def as_json(name: str, plan: Plan, steps: int, price: float) -> dict[str, object]:
-    """Returns all values of a plan as JSON values, in bytes, FLOPs, seconds and dollars.
+    """Returns a plan as JSON values, in bytes, FLOPs, seconds and dollars; without its program.
 
     Without an estimate of the time, the entries on costs are missing: flops, bytes, collectives,
     step and run. The time of the run is in hours.
@@ -25,7 +25,7 @@ def as_json(name: str, plan: Plan, steps: int, price: float) -> dict[str, object
         name: of the experiment.
         plan: the plan.
         steps: of the whole run.
-        price: dollars for one device and hour; 0: not known.
+        price: dollars for one device and hour; 0: not known, and the dollars are None.
     """
     topology, estimate, memory = plan.topology, plan.estimate, plan.memory
     fields: dict[str, object] = {
@@ -162,7 +162,7 @@ def _advice(plan: Plan) -> str:
 
 
 def print_search(name: str, found: Sequence[Candidate]) -> None:
-    """Prints the candidates of a search, the best first."""
+    """Prints the candidates of a search, at least one, as a table in their order."""
     table = Table(title=f"{name} on {found[0].plan.topology.text}: the fastest that fits is first")
     for column in (
         "mesh",

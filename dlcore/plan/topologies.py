@@ -48,7 +48,8 @@ def parse(text: str) -> Topology:
     The memory of a CPU device is that of this machine, divided by the number of devices.
 
     Raises:
-        UsageError: there is no such hardware, or not with this shape or so many devices.
+        UsageError: the text has another form, there is no such hardware, or it has no such shape or
+            number of devices.
     """
     kind, _, rest = text.partition(":")
     name, _, sizes = rest.partition(":")

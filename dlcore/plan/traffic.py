@@ -31,7 +31,7 @@ def moved(program: Program) -> int:
 
     An instruction reads its operands and writes its result; loops count all iterations. Where only
     a slice of an operand is read (a layer of stacked parameters), the slice counts; where a slice
-    is updated in place, twice the slice.
+    is updated in place, twice the slice. Arrays in a TPU's vector memory do not count.
     """
     total = 0
     for name, each, times in program.executed:

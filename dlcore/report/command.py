@@ -20,7 +20,8 @@ _ELSEWHERE = ("out", "continue_run", "mesh")
 def reproduce(run: Run) -> str | None:
     """Returns the command that trains a run again; None where the card names no experiment.
 
-    It is quoted for a shell, and has all options but the folder.
+    It is quoted for a shell. Options and fields of the config are written out also where they have
+    their defaults, except `--out`, `--continue-run` and options that are off by default and unused.
     """
     experiment = run.get("experiment")
     if not isinstance(experiment, str) or not experiment:

@@ -213,7 +213,7 @@ def results(run: Run) -> Html | None:
 
 
 def once(runs: Sequence[Run], charts: Sequence[Chart], splits: Sequence[str]) -> Html | None:
-    """Draws the metrics that were measured once and are missing in the results.
+    """Draws the metrics that were measured once and are in no run's results on their split.
 
     Args:
         runs: the runs.
@@ -221,7 +221,7 @@ def once(runs: Sequence[Run], charts: Sequence[Chart], splits: Sequence[str]) ->
         splits: names of the splits, which curves refer to by position.
 
     Returns:
-        A row for each metric and split; None where there is none.
+        The section, with a row for each metric and split; None where there is no such metric.
     """
     rows = []
     for chart in charts:

@@ -87,7 +87,7 @@ def splits(runs: Sequence[Run]) -> list[str]:
 
 
 def charts(runs: Sequence[Run]) -> list[Chart]:
-    """Makes a chart for each metric, the losses first.
+    """Makes a chart for each metric except "seconds", the losses first.
 
     Then come metrics with a known better direction, others, norms and rates, and the throughput.
     In a run with one objective, training's "net/loss" and evaluation's "loss" are one metric.

@@ -13,7 +13,8 @@ from dlcore.runs.sample_files import Entry
 def gallery(runs: Sequence[Run]) -> Html | None:
     """Draws the section of samples; None where no run has any.
 
-    Samples with the same title and kinds of parts share a row.
+    Samples of several runs with the same title and kinds of parts share a row; where a run has
+    several such samples, the first ones share a row, the second ones the next, and so on.
     """
     rows: dict[tuple[object, ...], list[tuple[Run, int, Entry]]] = {}
     for position, run in enumerate(runs):

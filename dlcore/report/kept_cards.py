@@ -26,7 +26,7 @@ def result(name: str) -> Card:
 
 
 def keep(runs: list[Path]) -> list[Path]:
-    """Copies cards of finished runs to experiments/results/; returns the paths of the copies.
+    """Copies cards of finished runs to experiments/results/NAME[-FLAGS].json; returns the paths.
 
     Runs of one experiment whose configs differ at most in the fold share a card, whatever their run
     options (but for the precision, which must be the same): that of the lowest seed (and fold),

@@ -61,7 +61,7 @@ def el(tag: str, *children: object, **attributes: object) -> Html:
 
     Args:
         tag: its name.
-        children: as of `join`.
+        children: its content, as for `join`; <img>, <input>, <link> and <meta> have none.
         attributes: `class_` stands for class, `data_x` for data-x; those that are None or False
             are left out, and True is one without a value.
     """
@@ -79,6 +79,9 @@ def json_block(value: object, name: str) -> Html:
     """Returns a <script> element of id `name` with a value as JSON, for the page's script.
 
     "<", ">" and "&" are escaped, so that no string in the value can end the element.
+
+    Raises:
+        ValueError: a number is not finite.
     """
     # ensure_ascii has escaped U+2028, U+2029 and lone surrogates.
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))

@@ -130,7 +130,10 @@ def render(runs: Sequence[Path]) -> str:
 
 
 def document(title: str, body: Html) -> str:
-    """Returns an HTML document whose policy allows the page's own script and style alone."""
+    """Returns an HTML document; its policy allows its own script and style, and `data:` media.
+
+    `title` is plain text. `body` is the content of <body>, to which the page's script is added.
+    """
     tools, charts, style = (
         resources.files("dlcore.report").joinpath(name).read_text("utf-8") for name in _ASSETS
     )

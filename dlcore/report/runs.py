@@ -123,7 +123,7 @@ def read_all(paths: Sequence[Path]) -> list[Run]:
     """Reads runs, each folder once, with a unique label for each.
 
     Raises:
-        UsageError: `paths` is empty, or as of `read`.
+        UsageError: `paths` is empty, or `read` raises it for one of them.
     """
     unique = list({path.resolve(): path for path in map(Path, paths)}.values())
     if not unique:
@@ -167,8 +167,8 @@ def metrics(path: Path) -> tuple[dict[tuple[str, str], tuple[np.ndarray, np.ndar
     """Reads a metrics file.
 
     Returns:
-        The series, as of `Run`, steps ascending; of several values of a step the last one in the
-        file. And messages on what is missing or damaged; without the file there are no series.
+        The series as in `Run.series`, steps ascending; of several values of a step the last one in
+        the file. And messages on what is missing or damaged; without the file there are no series.
     """
     if not path.is_file():
         return {}, ["There is no metrics.jsonl, so there are no curves."]

@@ -17,8 +17,9 @@ from dlcore.runs.card_fields import Card, Repeat, Results
 def headline(card: Card, described: Mapping[str, str]) -> str:
     """Returns the headline metric of a card, as "split/metric".
 
-    It is the metric of the published number; else the one that the experiment file names in its
-    line `Headline:`; else the first of the test split, or of all where nothing was tested.
+    It is the first of these that is among the card's results: the metric of the published number
+    on its split; the one that the experiment file names in its line `Headline:`; the first of the
+    test split; the first of all.
 
     Args:
         card: of a finished run, with at least one result.
@@ -33,10 +34,10 @@ def headline(card: Card, described: Mapping[str, str]) -> str:
 
 
 def values(card: Card) -> dict[str, str]:
-    """Formats each result of a card: mean and sample standard deviation over its runs.
+    """Formats each result of a card: mean and sample standard deviation over `repeated(card)`.
 
     Returns:
-        {"split/metric": "0.9943 ± 0.0002"}; for a single run the value alone.
+        {"split/metric": "0.9943 ± 0.0002"}; for a single entry of `repeated` the value alone.
     """
     runs, _ = repeated(card)
     return {name: _spread([run[name] for run in runs]) for name in runs[0]}

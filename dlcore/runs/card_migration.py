@@ -53,7 +53,7 @@ def migrated(card: Mapping[str, Json], path: Path) -> Card:
     """Returns a card of an older format in the current one.
 
     Args:
-        card: as it is in the file.
+        card: as it is in the file; of another format than the current one.
         path: the file, for the message.
 
     Raises:

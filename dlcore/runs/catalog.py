@@ -129,7 +129,7 @@ class Page:
             The experiment; None where the run has kept no facts.
 
         Raises:
-            UsageError: the file rejects the config.
+            UsageError: the file rejects the config, or the facts are damaged.
         """
         from dlcore.data.facts import Facts
         from dlcore.data.splits import Splits
@@ -283,8 +283,9 @@ def load(path: Path, text: str | None = None) -> Page:
         text: its text, if `source` has read it already.
 
     Raises:
-        UsageError: the file has a syntax error, or an import fails; Config, data or build is
-            missing; or a field of Config has no default. Other errors of the file are not caught.
+        OSError: the file cannot be read.
+        UsageError: it has a syntax error, or an import fails; Config (with batch and steps), data
+            or build is missing; a field of Config has no default. Its other errors are not caught.
     """
     name = f"experiments.{path.stem}"
     loader = _Loader(name, str(path))

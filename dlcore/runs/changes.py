@@ -128,16 +128,16 @@ def commit(then: Card, now: Card) -> list[str]:
 
 
 def code_since(commit: str | None, folder: Path) -> list[str]:
-    """Compares the Python files that this process has loaded, as they are on disk, with a commit.
+    """Compares the loaded Python files that git tracks, as they are on disk, with a commit.
 
     Args:
         commit: hash of the commit; None: nothing is compared.
         folder: any folder inside the git repository whose files are compared.
 
     Returns:
-        At most one line: the first `NAMED` files whose code differs (see `same_code`), or that the
-        commit cannot be read. Empty where no code differs, `folder` is in no repository, or git is
-        missing.
+        At most one line: the first `NAMED` files whose code differs (see `same_code`) and the
+        number of others, or that the commit cannot be read. Empty where no code differs, `folder`
+        is in no repository, or git is missing.
     """
     top = git_output(folder, "rev-parse", "--show-toplevel")
     if not commit or not top:

@@ -43,7 +43,8 @@ class Checkpoints:
         best: "split/metric" of the best one, with "-" in front where lower is better; "": none.
 
     Attributes:
-        kept: {step: {"split/metric": value}} of the checkpoints; {} for those without metrics.
+        kept: {step: {"split/metric": value}} of the checkpoints, with the value of `best` if it
+            was measured, and with `ONLY_BEST`: 1 for those saved with `only_best`.
 
     Raises:
         UsageError: the folder cannot be written, or its path is not UTF-8.
@@ -150,8 +151,8 @@ class Checkpoints:
 
         Args:
             state: the state.
-            step: its step; a checkpoint that this step has already only gets the value of `best`,
-                if it has none.
+            step: its step. If it has a checkpoint already, nothing is saved but the value of
+                `best`, where that checkpoint lacks it.
             metrics: {"split/metric": value} of the state, of which that of `best` alone is stored,
                 if it is finite.
             only_best: the checkpoint does not count as one of the last `keep`, and is removed when

@@ -60,7 +60,8 @@ def claimed(page: Page, flags: RunOptions) -> Iterator[Path]:
         The folder, the same one in all processes.
 
     Raises:
-        UsageError: the folder holds a run already, or cannot be written.
+        UsageError: the folder holds a run already, is unfit otherwise (see `claim`), or cannot be
+            written.
     """
     with ExitStack() as held:
         folder, number = Path(flags.out), 0
@@ -78,9 +79,10 @@ def claimed(page: Page, flags: RunOptions) -> Iterator[Path]:
 
 @contextmanager
 def numbered(page: Page) -> Iterator[Path]:
-    """Creates runs/NAME/NUMBER with the next free number; an error removes empty folders again.
+    """Creates runs/NAME/NUMBER with the next free number.
 
-    The number is one more than the largest that exists, and at least 1.
+    The number is one more than the largest that exists, and at least 1. An error in the block
+    removes the created folders again, except those that are not empty.
 
     Args:
         page: the experiment file, which has the NAME.
@@ -176,7 +178,7 @@ def keep_page(folder: Path, page: Page) -> None:
 
 
 def refuse_links(folder: Path) -> None:
-    """Raises UsageError where a link has the name of a file that a run writes."""
+    """Raises UsageError where a link in a run has a name that a run writes, or is a checkpoint."""
     inside = [
         path
         for path in folder.glob("*")

@@ -84,13 +84,13 @@ class Trainable(Protocol):
         """Returns whether anything is evaluated at a step."""
 
     def evaluate(self, step: int) -> None:
-        """Evaluates the splits that are evaluated during training; may lower `last`."""
+        """Runs the evaluations that are due, except on the test split; may lower `last`."""
 
     def save(self, step: int) -> None:
-        """Writes a checkpoint and the card."""
+        """Writes a checkpoint and the card; at the last step, evaluates first."""
 
     def finish(self, code: int) -> None:
-        """Closes the run; a complete one is first measured and sampled at its best state."""
+        """Closes the run; if `code` is DONE, first measures and samples it at its best state."""
 
 
 def loop(trainer: Trainable, until: int | None = None, received_signals: Sequence[int] = ()) -> int:

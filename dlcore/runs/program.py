@@ -198,7 +198,11 @@ class SingleProgram:
         )
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
-        """Yields the batches of the steps from `start` to before `stop`, on the devices."""
+        """Yields the batches of the steps from `start` to before `stop`, on the devices.
+
+        Raises:
+            UsageError: an index in a batch is outside its table, and `compile` could not check it.
+        """
         flags = self._flags
         made = (
             self.stream.steps(start, stop, flags.threads, flags.workers)

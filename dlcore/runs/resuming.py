@@ -51,6 +51,9 @@ def update_card(
 ) -> None:
     """Updates the card of a stopped run for its resume, and prints changed versions and commits.
 
+    Of the entries of `known`, those on the start and the progress of the run (such as "step",
+    "started", "git", "seconds" and "results") are not taken over. "error" is removed.
+
     Args:
         known: the card that a new run would get now.
         folder: the run.
