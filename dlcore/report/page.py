@@ -41,7 +41,7 @@ def write(runs: Sequence[Path], out: str | Path | None = None) -> Path:
             or for several runs in the deepest folder that contains all of them.
 
     Raises:
-        UsageError: the report cannot be written there; or as of `target` and `runs.read_all`.
+        UsageError: the report cannot be written there; or as `target` and `runs.read_all`.
     """
     path = None if out is None else target(out)
     page = render(runs)
@@ -86,7 +86,7 @@ def render(runs: Sequence[Path]) -> str:
     """Returns the report on runs as an HTML document.
 
     Raises:
-        UsageError: as of `runs.read_all`.
+        UsageError: as `runs.read_all`, such as for a folder that is no run.
     """
     read = read_all(runs)
     measured = curves.charts(read)

@@ -152,8 +152,8 @@ def spans(text: str, part: Part) -> list[Html]:
         part: a valid text part, with `spans`.
 
     Returns:
-        An element for each part of the text between two such positions, followed by the label of
-        its span if that ends there.
+        A <span> element for each part of the text between two such positions, also outside all
+        spans. It ends with the label of the span that it shows, if that span ends there.
     """
     found = [(s["start"], min(s["end"], len(text)), s) for s in part.get("spans", [])]
     starts: dict[int, list[int]] = {}

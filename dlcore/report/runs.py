@@ -78,7 +78,8 @@ class Run:
 def read(path: Path) -> Run:
     """Reads one run.
 
-    Damaged samples and lines of metrics.jsonl are left out, and described in `Run.notes`.
+    Damaged lines of metrics.jsonl are left out, and all samples where their index is damaged;
+    `Run.notes` has a message on each, and on entries that the card lacks.
 
     Raises:
         UsageError: the folder is no run, its card cannot be read, or metrics.jsonl or the diagnosis

@@ -160,6 +160,7 @@ class Checkpoints:
 
         Raises:
             UsageError: an earlier save or this one cannot be written.
+            Disrupted: writing timed out.
         """
         known = (
             {self.best: metrics[self.best]}
@@ -189,7 +190,12 @@ class Checkpoints:
             files.write(file, json.dumps(self.kept[step]))
 
     def wait(self) -> None:
-        """Waits until all saves are committed. Raises UsageError where one cannot be written."""
+        """Waits until all saves are committed.
+
+        Raises:
+            UsageError: a save cannot be written.
+            Disrupted: writing timed out.
+        """
         with writing(self.folder):
             self.manager.wait_until_finished()
 
@@ -197,7 +203,7 @@ class Checkpoints:
         """Waits for all saves, and ends the background threads.
 
         Raises:
-            UsageError: a save cannot be written; the threads are ended nevertheless.
+            UsageError, Disrupted: as `wait`; the threads are ended nevertheless.
         """
         try:
             self.wait()
@@ -226,6 +232,7 @@ class Checkpoints:
 
         Raises:
             Unreadable: the folder has checkpoints, and none of those tried is valid.
+            UsageError, Disrupted: as `wait`, which is called first.
         """
         leaves = jax.tree.leaves(abstract)
         # Orbax needs a sharding for each leaf of a checkpoint that other devices have written.

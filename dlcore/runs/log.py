@@ -221,15 +221,15 @@ def rewind(folder: Path, step: int, ended: bool = False, before: int | None = No
     """Removes from the log what was logged after `step`, as these steps will be trained again.
 
     Rewrites metrics.jsonl and diagnostics.jsonl. A run that has `ended` at `step` trains nothing
-    and measures its final state again: the results of the final state are removed as well, and the
-    evaluations during training stay.
+    and measures its final state again: the results of the final state and the diagnosis of `step`
+    are removed as well, and the evaluations during training stay.
 
     Args:
         folder: the run.
         step: the step that training continues from.
         ended: `step` is the last step of the run.
-        before: the step that the card names; where it is not 0 and `step` is, a warning says that
-            the run starts again at step 0.
+        before: the step that the card names; where it is above 0 although `step` is 0, a warning
+            says that the run starts again at step 0.
 
     Returns:
         If the run has `ended`, the splits whose evaluation at `step` during training stays in the

@@ -98,7 +98,8 @@ class Program(Protocol):
             source: the examples.
 
         Returns:
-            {metric: mean over the source} of each run.
+            {metric: mean over the source} of each run, without metrics whose weights are all 0.
+            With several objectives the names begin with "objective/".
         """
 
     def evaluation_names(self, source: Source) -> list[str]:
@@ -125,7 +126,7 @@ class Program(Protocol):
             step: number of steps taken.
 
         Returns:
-            The diagnosis of each run.
+            {objective: a `Row` for each parameter tensor} of each run; see `analysis.diagnose`.
         """
 
 
@@ -142,7 +143,8 @@ class SingleProgram:
         layout: the devices, and how they are used.
 
     Raises:
-        UsageError: the model rejects its sizes or the shapes of the data.
+        UsageError: the model rejects its sizes or the shapes of the data; or as
+            `dlcore.train.init.initial`.
     """
 
     stride = 1

@@ -51,8 +51,8 @@ def update_card(
 ) -> None:
     """Updates the card of a stopped run for its resume, and prints changed versions and commits.
 
-    Of the entries of `known`, those on the start and the progress of the run (such as "step",
-    "started", "git", "seconds" and "results") are not taken over. "error" is removed.
+    The entries of `known` replace those of the card, except "about", "file", "step", "started",
+    "git", "seconds", "params_sha256" and "results". The card's "error" is removed.
 
     Args:
         known: the card that a new run would get now.
