@@ -59,8 +59,9 @@ def seconds(each: Collective, hardware: Hardware) -> float:
 def speed(each: Collective, hardware: Hardware) -> float:
     """Estimates the bytes per second that each device sends in a collective.
 
-    Within a host they are `link`. Over several hosts they are at most k times `network`, for k
-    members of a group in one host. Without a network (TPU, CPU) they are `link` times `each.sides`.
+    Within a host they are `link`; over several hosts the smaller of `link` and k times `network`,
+    where k members of a group are in the same host. Without a network (TPU, CPU) they are `link`
+    times `each.sides`.
     """
     if not hardware.network:
         return hardware.link * each.sides

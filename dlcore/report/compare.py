@@ -187,7 +187,7 @@ def _best(values: Sequence[object], way: str | None) -> float | None:
 
 
 def parameters(run: Run) -> int | float | None:
-    """Counts the parameters that a run trains, over all models; None: not known."""
+    """Counts the parameters of all models of a run, also of frozen ones; None: not known."""
     counts = run.numbers("parameters")
     return sum(counts.values()) if counts else None
 

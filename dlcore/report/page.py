@@ -130,7 +130,7 @@ def render(runs: Sequence[Path]) -> str:
 
 
 def document(title: str, body: Html) -> str:
-    """Returns an HTML document; its policy allows its own script and style, and `data:` media.
+    """Returns an HTML document whose policy allows only its own script and style, and data: media.
 
     `title` is plain text. `body` is the content of <body>, to which the page's script is added.
     """

@@ -22,7 +22,8 @@ def changes(
 ) -> str:
     """Describes changes of code, config and options since a run started; "" where there are none.
 
-    Changed data are not among them: see `data_changes`.
+    Changed data are not among them (see `data_changes`), nor are options that do not affect the
+    results (see `difference`).
 
     Args:
         page: the experiment file as it is now.
