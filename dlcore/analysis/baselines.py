@@ -57,11 +57,14 @@ def principal_components(x: np.ndarray, k: int) -> Components:
 
 
 def median_filter(size: int) -> Filter:
-    """Returns a median filter of images [n, height, width, c], each channel by itself.
+    """Returns a function that filters images by their median, each channel by itself.
 
     Args:
         size: side of the square window in pixels. Beyond the edges, pixels are mirrored, the
             outermost one included.
+
+    Returns:
+        A function: images [n, height, width, c] -> the filtered ones, of the same shape and dtype.
     """
     from scipy import ndimage
 

@@ -52,6 +52,8 @@ class Row(NamedTuple):
 def write(folder: Path, step: int, found: Mapping[str, Sequence[Row]]) -> None:
     """Appends a line for each objective to a run's diagnostics.jsonl.
 
+    Norms are rounded to six significant digits; one that is not finite is written as null.
+
     Args:
         folder: of the run.
         step: number of steps taken.
@@ -128,8 +130,9 @@ def describe(rows: Sequence[Row]) -> str:
     """Summarises rows in a few sentences: what is wrong, or that nothing is.
 
     Args:
-        rows: of one objective; those without units (biases and scales) are looked at only for
-            gradients and updates that are not finite.
+        rows: of one objective, in the order of `diagnose.named`: gradients of layers are compared
+            with that of the last one. Rows without units (biases and scales) are looked at only for
+            gradients and updates that are not finite; if any is not, the text names only those.
     """
     kernels = [row for row in rows if row.units]
     not_finite = [row.name for row in rows if not math.isfinite(row.grad)]
@@ -166,12 +169,13 @@ def overfitting(train: Curve, validation: Curve) -> str | None:
 
     Args:
         train: (steps, losses) logged in training. At an evaluation the training loss is the mean of
-            those logged since the previous evaluation.
-        validation: (steps, losses) of the evaluations. Values that are not finite are left out.
+            those logged since the previous evaluation; if there are none, the last one before.
+        validation: (steps, losses) of the evaluations. In both, values that are not finite are left
+            out.
 
     Returns:
         The sentence, `GENERAL` where the run does not overfit; None for fewer than three
-        evaluations, or where no training loss was logged.
+        evaluations, or where no training loss was logged up to one that is compared.
     """
     curve = [(step, value) for step, value in zip(*validation, strict=True) if math.isfinite(value)]
     if len(curve) < 3:

@@ -56,16 +56,16 @@ def filters(kernel: ArrayLike, patch: int = 1, most: int = 64) -> Images:
     They are shown in colour where c is 3, else as the mean over c.
 
     Args:
-        kernel: [height, width, c, out], or a matrix [patch^2 c, out] of one block of pixels.
-        patch: side of the block of pixels that the network's channels are made of
-            (`kernels.shuffle`); 1: none.
+        kernel: [height, width, patch^2 c, out], or a matrix [patch^2 c, out] of one position.
+        patch: side of the block of pixels that the network's channels are made of, as by
+            `kernels.shuffle.space_to_depth`; 1: the channels are those of the image.
         most: largest number of filters shown, the first ones.
 
     Returns:
-        Images [filters, height, width, 1 or 3] in [0, 1].
+        Images [filters, patch height, patch width, 1 or 3] in [0, 1].
 
     Raises:
-        ValueError: a kernel of other dimensions.
+        ValueError: a kernel of other dimensions, or channels that patch^2 does not divide.
     """
     weights = np.asarray(kernel, np.float32)
     weights = weights[None, None] if weights.ndim == 2 else weights

@@ -24,8 +24,7 @@ def parse(
     """Reads an experiment's config and the run options from the command line, and checks them.
 
     Args:
-        words, prog, about: as of `parse_all`, which exits with code 2 for an invalid or unknown
-            option.
+        words, prog, about: as of `parse_all`.
         config: the experiment's config; its values are the defaults.
         flags: the run options; their values are the defaults.
 
@@ -33,8 +32,8 @@ def parse(
         The config and the run options of the command line.
 
     Raises:
-        UsageError: a number is outside its range, a path does not exist, two options exclude each
-            other, or the config has a field that is a run option.
+        UsageError: as of `options.check`, or the config has a field that is a run option.
+        SystemExit: as of `parse_all`.
     """
     found = parse_all(words, prog, about, config=config, flags=flags)
     config, flags = cast(D, found["config"]), cast(RunOptions, found["flags"])
@@ -48,8 +47,7 @@ def parse_all(
     """Reads dataclasses from the command line; their fields are options.
 
     A field of a nested dataclass has its own name, or its path ("generator.lr") where two names are
-    equal. An invalid or unknown option exits with code 2. `--help` shows one group of options for
-    each dataclass.
+    equal. `--help` shows one group of options for each dataclass.
 
     Args:
         words: the command line.
@@ -62,6 +60,7 @@ def parse_all(
 
     Raises:
         UsageError: a number is outside its range, or two dataclasses have the same option.
+        SystemExit: an invalid or unknown option (code 2), or `--help` (code 0).
     """
     import tyro
 

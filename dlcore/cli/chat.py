@@ -82,7 +82,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(words: list[str], load_state: LoadState) -> int:
-    """Holds a conversation on the terminal.
+    """Holds a conversation: answers each line of standard input, until its end or /exit.
+
+    Answers are printed to standard output, notes to standard error.
 
     Args:
         words: the command line after `dlcore chat`.
@@ -90,10 +92,11 @@ def main(words: list[str], load_state: LoadState) -> int:
             folder, its experiment and its state.
 
     Returns:
-        The exit code.
+        The exit code, 0.
 
     Raises:
-        UsageError: the run is not that of a language model, or a flag is outside its range.
+        UsageError: the run is not that of a language model, a flag is outside its range, or the
+            input is not UTF-8.
     """
     request = parser().parse_args(words)
     from dlcore.tasks.conversation import Conversation, Sampling

@@ -56,8 +56,8 @@ def install(words: Sequence[str]) -> int:
     """Installs the completion of a shell for this user, and prints what it has written.
 
     The script is written to a file of its own. fish loads it from there; for bash and zsh a line
-    that loads it is added to ~/.bashrc or ~/.zshrc (in $ZDOTDIR where it is set), unless it is
-    there.
+    that loads it is added to ~/.bashrc, or to .zshrc in $ZDOTDIR (by default the home folder),
+    unless it is there.
 
     Args:
         words: the name of the shell, bash, zsh or fish; without one it is that of $SHELL.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def main(words: Sequence[str]) -> int:
-    """Prints what a user's own data contain, and their faults.
+    """Prints what a user's own data contain, and their faults; with --out also writes an HTML page.
 
     Args:
         words: the command line after `dlcore data`.

@@ -17,13 +17,14 @@ def prepare(
         flags: the run options.
         batch: number of examples of a step, which determines a default number of simulated CPU
             devices (`devices.simulated`).
-        environment: variables, of which XLA_FLAGS is updated; None: those of this process.
+        environment: the variables that `devices.prepare` reads, and of which it updates XLA_FLAGS;
+            None: those of this process. All else is read from this process's variables in any case.
 
     Returns:
         The run options, with `cpu_devices` set unless the environment determines that number.
 
     Raises:
-        UsageError: the environment names the processes of the run incompletely.
+        UsageError: the processes of the run are named incompletely or wrongly (`processes.found`).
         RuntimeError: JAX has initialised its devices already.
     """
     from dlcore.runtime import compilation_cache, devices, processes

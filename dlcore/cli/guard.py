@@ -22,8 +22,10 @@ SAVING = ("asyncio", "orbax", "tensorstore")
 def guarded(words: Sequence[str], command: Callable[[], int]) -> int:
     """Runs a command with guarded output streams; its errors become a message and an exit code.
 
-    Python's warnings become one line each. Without an accelerator JAX is kept to the CPU, unless
-    JAX_PLATFORMS is set.
+    UsageError, an OSError with `errno`, and what `tracebacks.explain` explains give 2, `Disrupted`
+    75, and KeyboardInterrupt 130; with several processes the last two end this process at once.
+    Python's warnings become one line each on standard error. Without an accelerator JAX is kept to
+    the CPU, unless JAX_PLATFORMS is set.
 
     Args:
         words: the command line after `dlcore`. It is only used to tell whether the command's result
@@ -32,6 +34,9 @@ def guarded(words: Sequence[str], command: Callable[[], int]) -> int:
 
     Returns:
         The exit code, of the command or of its error.
+
+    Raises:
+        SystemExit, Exception: all other errors of the command, unchanged.
     """
     quiet.loader()
     if not quiet.accelerated() and any(
@@ -98,6 +103,6 @@ def _leave(code: int) -> int:
 
 
 def refuse(message: str) -> int:
-    """Prints why a command is impossible; returns its exit code."""
+    """Prints why a command is impossible to standard error; returns its exit code, 2."""
     print(f"dlcore: {shortened(message)}", file=sys.stderr, flush=True)
     return 2

@@ -47,7 +47,8 @@ def main(words: list[str]) -> int:
         for `--help`.
 
     Raises:
-        UsageError: no hardware is named, or the options do not fit it.
+        UsageError: no such experiment, no hardware is named, the options do not fit it, or the
+            folder of the file of --json does not exist.
     """
     from dlcore.cli.commands import COMMANDS
     from dlcore.runs import catalog

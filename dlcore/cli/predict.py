@@ -63,6 +63,8 @@ class PredictOptions:
 def main(words: list[str]) -> int:
     """Answers inputs with the model of a run, or generates examples.
 
+    Each answer is a line of standard output; with --out the answers are written to files as well.
+
     Args:
         words: the command line after `dlcore predict`.
 
@@ -70,7 +72,8 @@ def main(words: list[str]) -> int:
         The exit code: 0, or 3 where some inputs could not be read.
 
     Raises:
-        UsageError: no such run, or one whose model does not take what was given.
+        UsageError: no such run, or one whose experiment has no predictor or whose model does not
+            take what was given; or --out is there already.
     """
     if not words or words[0].startswith("-"):
         raise UsageError("name a run: dlcore predict RUN [FILE|FOLDER|- ...]; RUN --help shows all")

@@ -31,8 +31,8 @@ class Curve(NamedTuple):
     """A metric over training.
 
     Attributes:
-        steps: int64 [n].
-        values: float64 [n], NaN where not finite.
+        steps: int64 [n], ascending.
+        values: float64 [n], the last that was logged at each step; NaN where not finite.
     """
 
     steps: np.ndarray

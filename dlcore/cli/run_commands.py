@@ -39,7 +39,9 @@ def parsed(
         The config, and the run options as `environment.prepare` returns them.
 
     Raises:
-        UsageError: as of `arguments.parse`.
+        UsageError: as of `arguments.parse` and `environment.prepare`.
+        SystemExit: as of `arguments.parse`.
+        RuntimeError: JAX has initialised its devices already.
     """
     from dlcore.cli.arguments import parse
 
@@ -51,10 +53,14 @@ def resume(words: list[str]) -> int:
     """Continues a stopped run.
 
     Args:
-        words: the command line after `dlcore resume`.
+        words: the command line after `dlcore resume`: the run, options that replace those of its
+            card, and optionally `--accept-changes` and `--trust`.
 
     Returns:
         The exit code of the run.
+
+    Raises:
+        UsageError: no run is named, it cannot be opened, or as of `parsed` and `session.resume`.
     """
     accept = "--accept-changes" in words
     words = [word for word in words if word != "--accept-changes"]
@@ -96,7 +102,7 @@ def sample(words: list[str]) -> int:
         words: the command line after `dlcore sample`; see `state_of`.
 
     Raises:
-        UsageError: the experiment has no samples.
+        UsageError: the experiment has no samples, or as of `state_of`.
     """
     folder, experiment, flags, state = state_of("sample", words)
     if not experiment.samples:
@@ -139,7 +145,10 @@ def verify(words: list[str]) -> int:
         words: the command line after `dlcore verify`.
 
     Returns:
-        The exit code: 0 if every hash is the card's, otherwise 1.
+        The exit code: 0 if every hash up to `--steps` is the card's, otherwise 1.
+
+    Raises:
+        UsageError: there is no such run or card, or it has no hash within these steps.
     """
     parser = argparse.ArgumentParser(
         prog="dlcore verify",
@@ -189,7 +198,8 @@ def export(words: list[str]) -> int:
             (float16), `--last` (the newest checkpoint, not the best state) and `--trust`.
 
     Raises:
-        UsageError: no run or no .npz file is named.
+        UsageError: no run or no .npz file is named, the file's folder does not exist, or as of
+            `state_of`.
     """
     half, words = "--half" in words, [word for word in words if word != "--half"]
     named = [word for word in words if word not in ("--trust", "--last")]
@@ -232,8 +242,8 @@ def state_of(command: str, words: list[str]) -> tuple[Path, Experiment, RunOptio
         parameters where the run keeps averages, and of "export" and "chat" no optimizer state.
 
     Raises:
-        UsageError: too many arguments, no run is named, there is no such run, or its state cannot
-            be read.
+        UsageError: too many arguments, no run is named, there is no such run, its experiment file
+            is not trusted, or its state cannot be read.
     """
     last, words = "--last" in words, [word for word in words if word != "--last"]
     if len([word for word in words if word != "--trust"]) > (2 if command == "export" else 1):

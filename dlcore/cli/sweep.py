@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def main(words: list[str]) -> int:
-    """Runs the trials of a sweep one after the other, and writes a report on them.
+    """Runs the trials of a sweep one after the other, and writes a report on those that have ended.
 
     Args:
         words: the command line after `dlcore sweep`; after "--" it has the flags of all trials.
@@ -29,6 +29,7 @@ def main(words: list[str]) -> int:
     Raises:
         UsageError: a value that the experiment does not take, options that exclude each other, a
             folder with another sweep, or a trial was refused or stopped.
+        SystemExit: a flag or a value that a parser rejects (code 2), or `--help` (code 0).
     """
     flags: list[str] = []
     if "--" in words:

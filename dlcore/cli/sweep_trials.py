@@ -35,7 +35,8 @@ class Request:
             each combination.
         seed: of the draws.
         metric: "split/name", with "-" in front where lower is better; "": the experiment's best.
-        launcher: the command that starts a trial elsewhere; "": it runs here.
+        launcher: the command that starts a trial elsewhere, in which {run} stands for the trial's
+            number, such as 001; "": it runs here.
         dry_run: print the commands, and run nothing.
     """
 
@@ -93,6 +94,8 @@ class Sweep:
         metric: "split/name" by which trials are ranked, with "-" in front where lower is better.
 
     Attributes:
+        metric: "split/name", without the "-".
+        lower: whether lower is better.
         trials: the trials of this call so far.
         earlier: those that sweep.json has of earlier calls.
         launched: names of the runs that `trial` does not start again: with a launcher all of
@@ -179,7 +182,7 @@ class Sweep:
         return _finite(value)
 
     def begin(self, description: Mapping[str, object]) -> None:
-        """Creates the folder and writes the sweep's description to sweep.json, before any trial."""
+        """Creates the folder, and sweep.json with the description; with --dry-run neither."""
         self.description = description
         if not self.request.dry_run:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -208,7 +211,7 @@ class Sweep:
         staged.replace(self.folder / "sweep.json")
 
     def show(self) -> None:
-        """Prints the table of trials."""
+        """Prints run, status, score and values of each trial, in the order of `best`."""
         for trial in self.best():
             score = trial.scores.get(self.metric)
             value = "-" if score is None else f"{score:.6g}"
@@ -248,7 +251,7 @@ def flags_of(values: Values) -> list[str]:
 def check_same(folder: Path, description: Mapping[str, object]) -> None:
     """Raises UsageError if the folder has another sweep; the number of trials may change.
 
-    The metric may change too, but for Optuna, which has chosen trials by it.
+    The metric may change too, except where Optuna chooses the trials, which it does by the metric.
     """
     before = read(folder / "sweep.json")
     may_change = () if description["by"] == "optuna" else ("metric",)
