@@ -71,10 +71,10 @@ def _main(words: list[str], own_process: bool) -> int:
 
 
 def run_file(file: str) -> None:
-    """Trains an experiment file that was started as `python FILE`, and exits with the code.
+    """Trains an experiment file that was started as `python FILE`; exits with the code of `main`.
 
-    The options are those of `sys.argv`. May restart the process, with other settings of XLA and
-    glibc.
+    The options are those of `sys.argv`. May restart the process first, with other settings of XLA
+    and glibc.
     """
     late = quiet.loader()
     huge_pages.large()

@@ -14,7 +14,9 @@ def first_outside(
 ) -> tuple[int, object] | None:
     """Returns row and value of the first number outside low..high, as NaN is; None: there is none.
 
-    With weights, arrays of the same shape, only numbers count where one of them is not 0.
+    Both ends belong to the range. With weights, only numbers count where one of them is not 0; if
+    one of them has another shape than `array`, all weights are ignored. None also for an array that
+    has neither integers nor floating-point numbers.
     """
     if any(each.shape != array.shape for each in weights):
         weights = ()
@@ -30,7 +32,7 @@ def first_outside(
 
 
 def first_overflow(array: np.ndarray) -> tuple[int, object] | None:
-    """Returns row and value of the first finite number that is infinite in float32, or None."""
+    """Returns row and value of the first finite number that is infinite in float32; None: none."""
 
     def overflows(_: int, block: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):

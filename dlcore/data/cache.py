@@ -67,7 +67,10 @@ _BLOCK = 4 << 20  # bytes that a checksum reads at a time
 
 
 def folder() -> Path:
-    """Returns the cache folder: $DLCORE_CACHE, $XDG_CACHE_HOME/dlcore or ~/.cache/dlcore."""
+    """Returns the cache folder: $DLCORE_CACHE, or $XDG_CACHE_HOME/dlcore, or ~/.cache/dlcore.
+
+    The first one counts whose variable is set and not empty; the folder need not exist.
+    """
     if chosen := os.environ.get("DLCORE_CACHE"):
         return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "dlcore"

@@ -129,7 +129,8 @@ def check_workers(train: Source, workers: int) -> None:
 def check_numbers(splits: Mapping[str, Source], x64: bool = False) -> None:
     """Checks that no number is NaN, and that all fit into the 32 bits in which JAX computes.
 
-    Which examples are checked: see this module.
+    Of arrays in memory, or memory-mapped, all integers and the first GiB of each floating-point
+    array are checked; of other sources the first 64 examples.
 
     Args:
         splits: {split: examples}.
@@ -174,8 +175,8 @@ def check_indices(splits: Mapping[str, Source], fields: Mapping[str, Indices]) -
         fields: what the losses have declared; fields that a split lacks are skipped.
 
     Raises:
-        UsageError: an index outside 0 to size - 1 of which a weight is not 0; the message names the
-            first.
+        UsageError: an index outside 0 to size - 1, unless its weights allow any number
+            (`Indices.weights`); the message names the first.
     """
     for split, source in splits.items():
         contents = _contents(source)

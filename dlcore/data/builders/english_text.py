@@ -245,7 +245,7 @@ def documents(folder: Path, kind: Kind) -> Iterator[str]:
         kind: the files, and how they are read.
 
     Raises:
-        UsageError: there are no such files, or their contents have another SHA-256.
+        UsageError: at the first document: no such files, or their contents have another SHA-256.
     """
     files, digest = sorted(folder.glob(kind.files)), hashlib.sha256()
     if not files:

@@ -69,7 +69,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def messages(dialogue: dict) -> str:
-    """Converts the turns of a dialogue to JSON messages; SYSTEM becomes the role assistant."""
+    """Converts the turns of a dialogue to JSON as `to_json`; SYSTEM becomes the role assistant."""
     roles: dict[str, Role] = {"USER": "user", "SYSTEM": "assistant"}
     return to_json(
         [Message(roles[turn["speaker"]], turn["utterance"]) for turn in dialogue["turns"]]

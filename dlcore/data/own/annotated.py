@@ -79,14 +79,14 @@ class Annotated:
     by_hash: tuple[str, ...] = ()
 
     def refuse(self) -> None:
-        """Raises UsageError with the first problems, if there are any."""
+        """Raises UsageError with the problems, at most the first ten, if there are any."""
         if self.problems:
             more = len(self.problems) - _LISTED
             rest = [f"and {more} more"] if more > 0 else []
             raise UsageError("\n".join([*self.problems[:_LISTED], *rest]))
 
     def divide(self) -> None:
-        """Moves a tenth of train into each missing split, by the SHA-256 of the image files.
+        """Moves about a tenth of train into each missing split, by the SHA-256 of the image files.
 
         The missing ones of validation and test are made; if none is missing, or train is empty,
         nothing changes. A split that gets no image, train included, becomes a problem.

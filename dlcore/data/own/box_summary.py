@@ -30,7 +30,7 @@ def read(path: Path) -> Annotated:
         The images by split, with what is wrong in `problems`; no file of an image is opened.
 
     Raises:
-        UsageError: the path does not exist or holds neither, or its JSON or YAML cannot be read.
+        UsageError: the path does not exist or holds neither, or as of the two functions `find`.
     """
     if not path.exists():
         raise UsageError(f"{path}: there is no such file or folder")
@@ -48,6 +48,9 @@ def summary(path: Path) -> Summary:
 
     Args:
         path: see `read`.
+
+    Returns:
+        The summary; faults of images and boxes are in its `problems`.
 
     Raises:
         UsageError: as `read`.

@@ -31,8 +31,11 @@ def summary(path: Path) -> Summary:
     Args:
         path: see `dlcore.data.own.captions.find`.
 
+    Returns:
+        The summary; faults of single files and rows are in its `problems`.
+
     Raises:
-        UsageError: there are no captions.
+        UsageError: no row has a picture that exists and a caption.
     """
     found = captions.find(path)
     if not any(found.splits.values()):

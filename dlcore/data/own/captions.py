@@ -96,7 +96,7 @@ class OwnCaptions:
     """Decoded pictures of each split, and their captions.
 
     Attributes:
-        images: {split: `image` uint8 [n, size, size, 3]}.
+        images: {split: a source with `image` uint8 [n, size, size, 3]}.
         captions: {split: caption of each picture, as it is written}.
         by_hash: splits that were cut from train by the hash of the pictures.
     """
@@ -158,6 +158,9 @@ def over_white(image: Image.Image) -> Image.Image:
 
     The emoji of `dlcore.data.builders.noto_emoji_captions` lie on white; what is below the
     transparent pixels of their files is black.
+
+    Returns:
+        A picture in mode RGBA, all opaque; `image` itself where it has no transparency.
     """
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layer = image.convert("RGBA")

@@ -55,12 +55,14 @@ def read(path: Path) -> Cells:
     Args:
         path: .csv, separated by commas, or by semicolons where its first line has semicolons and no
             comma, whose cells may be quoted; .tsv, separated by tabs, whose cells are not quoted;
-            or .parquet, which needs pyarrow. The first line has the names of the columns.
+            or .parquet, which needs pyarrow. The first line has the names of the columns. Of text,
+            rows whose cells are all empty are left out.
 
     Raises:
         UsageError: no file, another suffix or encoding, no header, a column without a name or with
-            that of another, a row with too many or too few cells, no rows, or files with different
-            columns; of Parquet no pyarrow, a damaged file, or a column of lists or bytes.
+            that of another, a row with too many or too few cells, faulty quotes (`records`), no
+            rows, or files with different columns; as of `files.grouped`; of Parquet no pyarrow, a
+            damaged file, or a column of lists or bytes.
     """
     by_split, given = files.grouped(path, SUFFIXES)
     parts = [(split, _file(file)) for split, paths in by_split.items() for file in paths]
@@ -121,7 +123,8 @@ def records(text: str, name: str, delimiter: str = "") -> Iterator[tuple[int, tu
         text, name, delimiter: as of `parse`. Cells are stripped.
 
     Raises:
-        UsageError: an unclosed quote, or a cell of more than 131,072 characters.
+        UsageError: an unclosed quote, text after a closing quote, or a cell of more than 131,072
+            characters.
     """
     for line, cells in table_files.records(text, name, delimiter):
         yield line, tuple(cell.strip() for cell in cells)
@@ -146,7 +149,7 @@ def check_names(names: Sequence[str], where: str) -> None:
         where: file and line, for messages.
 
     Raises:
-        UsageError: a missing or repeated name, or numbers in place of all names.
+        UsageError: an empty or repeated name, or numbers in place of all names.
     """
     if all(_is_number(name) for name in names):
         raise UsageError(

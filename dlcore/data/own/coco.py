@@ -20,8 +20,9 @@ def find(path: Path) -> Annotated:
     Args:
         path: a .json file; or a folder, of which the first that it has is read: folders train,
             valid and test that hold one .json file each; train.json, val.json and test.json (also
-            in `annotations`, also as instances_train2017.json); or one .json file. Images are
-            looked for beside the file, in `images`, and in a folder of the split's name.
+            in `annotations`, also as instances_train2017.json); or one .json file. The validation
+            split may be called val, valid or validation. Images are looked for beside the file, in
+            `images`, and in a folder of the split's name.
 
     Returns:
         The images by split, all under "train" for a single file. Faults of the contents, such as a
@@ -46,7 +47,8 @@ def is_coco(path: Path) -> bool:
     """Returns whether a path is a .json file, or a folder with some where COCO's are looked for.
 
     Raises:
-        UsageError: the folder of a split holds several .json files.
+        UsageError: the folder of a split holds several .json files, or two folders of one split
+            hold one each.
     """
     if path.is_file():
         return path.suffix.lower() == ".json"

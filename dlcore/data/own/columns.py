@@ -35,7 +35,7 @@ class Column(TypedDict, total=False):
         missing: number of training rows without a value.
         indicator: whether an input marks missing values.
         mean, deviation: of numbers, in the unit of the column; 1 in place of a deviation of 0.
-        categories: those with an input.
+        categories: those with an input, the most frequent first.
         rare: number of categories without an input.
         reason: why the column is ignored.
     """
@@ -89,8 +89,8 @@ def recognised(
             computed.
 
     Raises:
-        UsageError: a cell that is not a number in a column where at least nine tenths are, or
-            numbers whose standard deviation overflows.
+        UsageError: a cell that is not a number in a column where more than nine tenths of those
+            with a value are, or numbers whose standard deviation overflows.
     """
     present = [i for i, cell in enumerate(cells) if not is_missing(cell)]
     wrong = [i for i in present if number(cells[i]) is None]
@@ -227,7 +227,7 @@ def _one_hot(
 
 
 def described(column: Column) -> str:
-    """Describes a column as text for a person."""
+    """Describes a column that is not "damaged" as text for a person."""
     if column["kind"] == "ignored":
         return f"ignored: {column['reason']}"
     if column["kind"] == "number":

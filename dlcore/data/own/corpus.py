@@ -42,8 +42,8 @@ def _document(file: Path, problems: list[str]) -> list[Example]:
 def load(path: Path) -> dict[str, list[str]]:
     """Loads {split: documents} of a path.
 
-    Without validation files, the last tenth of each training file is for validation, from the start
-    of a line where possible; adding files does not change this. A missing test split is not made.
+    Without validation files, the last tenth of the characters of each training file is for
+    validation, from the start of a line where possible. A missing test split is not made.
 
     Args:
         path: see `find`.

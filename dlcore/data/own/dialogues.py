@@ -34,13 +34,15 @@ Dialogue = list[Message]
 
 
 def find(path: Path, rewarded: bool = False) -> Found:
-    """Finds dialogues; `values` are (messages as JSON,), and with `rewarded` "0" or "1".
+    """Finds dialogues; `values` are (messages,) or, with `rewarded`, (messages, "0" or "1").
+
+    Messages are the JSON text that `to_json` returns.
 
     Args:
         path: a .jsonl file, or a folder of them; splits are files train.jsonl, validation.jsonl and
             test.jsonl, or folders of these names. A line is one dialogue: an object with
             `messages`, a list of objects with `role` (system, user, assistant or tool) and
-            `content`, at least one of them of the assistant and not the first.
+            `content`, a text that is not blank; at least one after the first is of the assistant.
         rewarded: whether a line must have `reward`, 0 or 1, and its last message be of the
             assistant; else the key is ignored.
 

@@ -30,7 +30,7 @@ def load(path: Path, shape: Sequence[int]) -> tuple[Arrays, np.ndarray]:
         shape: [height, width, channels] of the arrays; frames of other sizes are resized.
 
     Returns:
-        `image` uint8 [frames, *shape], and the steering, float32 [frames].
+        A source with `image` uint8 [frames, *shape], and the steering, float32 [frames].
 
     Raises:
         UsageError: no table, missing columns, frames or numbers (by file and line), no rows, or
@@ -69,7 +69,7 @@ def steering_of(examples: Sequence[Example]) -> np.ndarray:
 
 
 def find(path: Path) -> Found:
-    """Finds the frames of a drive; the `values` of an example are (file, steering).
+    """Finds the frames of a drive; the `values` of an example are (file, steering), both texts.
 
     All are under "train", in the order of rows; callers cut them by `PARTS`. `problems` has faults.
 

@@ -22,7 +22,7 @@ def summary(path: Path) -> Summary:
         path: see `dlcore.data.own.drive.load`.
 
     Raises:
-        UsageError: no table, one without the columns, or one without rows.
+        UsageError: no table, one without the columns, or one without a valid row.
     """
     found = drive.find(path)
     every = found.splits["train"]

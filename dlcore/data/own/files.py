@@ -53,7 +53,8 @@ def grouped(path: Path, suffixes: Sequence[str] = ()) -> tuple[dict[str, list[Pa
     Args:
         path: a file; or a folder of files, also in subfolders, whose splits are folders train,
             validation, test, or files with these names (train.csv, test.csv; train.de, train.en).
-            Where it has a folder train, files beside that folder are ignored.
+            Where it has a folder train, files beside that folder are ignored; where it has none,
+            no folder counts as a split.
         suffixes: of the files that count, such as ".csv", compared in lower case; (): every file.
 
     Returns:

@@ -43,7 +43,7 @@ class Found:
     by_hash: tuple[str, ...] = ()
 
     def refuse(self) -> None:
-        """Raises UsageError with the first of the problems, if there are any."""
+        """Raises UsageError with the first problem and the number of others, if there are any."""
         if self.problems:
             more = len(self.problems) - 1
             rest = f" ({more} more: `dlcore data {self.path}` lists them)" if more else ""
@@ -77,7 +77,7 @@ class Found:
         return f"{split} by hash" if split in self.by_hash else split
 
     def divide(self, keys: Callable[[Sequence[Example]], Sequence[str]]) -> None:
-        """Cuts missing validation and test splits from train, a tenth each, by the hash of a key.
+        """Cuts missing validation and test splits from train by a key's hash, about a tenth each.
 
         The split of an example depends on its key alone, so that adding examples moves none. Where
         the hash leaves train or a new split empty, a problem is added.

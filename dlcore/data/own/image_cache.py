@@ -21,7 +21,11 @@ _CHUNK = 64  # images that are decoded before they are written
 
 
 def digests(paths: Sequence[Path]) -> list[str]:
-    """Returns the SHA-256 of the contents of each file; cached for files that have not changed."""
+    """Returns the SHA-256 of the contents of each file, as 64 hexadecimal digits.
+
+    The result is cached for the list of files; it is computed anew if the list, or the size or time
+    of change of a file, is another one.
+    """
     if not paths:
         return []
 
@@ -34,7 +38,9 @@ def digests(paths: Sequence[Path]) -> list[str]:
 
 
 def stored_sizes(paths: Sequence[Path]) -> Integer[np.ndarray, "n 3"]:
-    """Returns height, width and channels (1: grey, or 3) of each file [n, 3]; cached as `digests`.
+    """Returns height, width and channels of each file, int32 [n, 3]; cached as `digests`.
+
+    Height and width are those after the rotation of the EXIF data; channels are 1 (grey) or 3.
 
     Raises:
         UsageError: a file that cannot be read as an image.
@@ -74,8 +80,8 @@ def decoded(
         shape: [height, width, channels]; images of other sizes are resized.
 
     Returns:
-        `image` uint8 [images, *shape]; `label` int32 [images]; and `size` int32 [images, 2], height
-        and width of the file.
+        A source, memory-mapped, with `image` uint8 [images, *shape], `label` int32 [images], and
+        `size` int32 [images, 2]: height and width before resizing.
 
     Raises:
         UsageError: a file that cannot be read as an image.
