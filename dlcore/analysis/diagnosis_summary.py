@@ -93,7 +93,7 @@ def read(path: Path) -> tuple[dict[str, dict[int, list[Row]]], int]:
     Returns:
         {objective: {step: rows}}, in ascending order of steps, and the number of damaged lines. Of
         several lines for a step the last one is used. A line cut off at the end of the file, as a
-        killed process leaves it, is skipped but not damaged. Norms that were not finite are NaN.
+        killed process leaves it, is skipped and not counted. Norms that were not finite are NaN.
     """
     diagnostics: dict[str, dict[int, list[Row]]] = {}
     damaged = 0
@@ -164,8 +164,8 @@ def overfitting(train: Curve, validation: Curve) -> str | None:
     It overfits where the training loss fell, while the validation loss
     - rose from its lowest value by more than a tenth of that value and by more than a fiftieth of
       the distance from the first value to the lowest, or
-    - fell in the second half of the evaluations by at most a hundredth of this distance, and is
-      more than twice the training loss, which itself fell by more than 30 % in that half.
+    - in the second half of the evaluations rose, or fell by at most a hundredth of this distance,
+      and is more than twice the training loss, which itself fell by more than 30 % in that half.
 
     Args:
         train: (steps, losses) logged in training. At an evaluation the training loss is the mean of

@@ -60,9 +60,9 @@ def figure(
     """Plots `through_time` of the squared error over time steps, a line for each network.
 
     Args:
-        nets: {name: (network, its parameters)}.
+        nets: {name: (network with an RNN of one direction, its parameters)}.
         x: inputs [batch, length, n].
-        target: [batch].
+        target: of the first output, [batch].
         title: of the plot; "": a default one.
     """
 

@@ -68,6 +68,8 @@ class Run:
 def run(experiment: str | Path, *, preset: str = "", **settings: object) -> Run | list[Run]:
     """Trains an experiment, as `dlcore train` does: with the same checks, messages and folder.
 
+    If JAX has initialised its devices already, the run has these, whatever `cpu_devices` is.
+
     Args:
         experiment: its name, such as "cnn_mnist", or the path of an experiment file.
         preset: one of the experiment's presets.

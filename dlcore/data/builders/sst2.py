@@ -95,13 +95,13 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def of_glue(lines: Sequence[str]) -> list[Labelled]:
-    """Parses lines of label, tab and text, below a header, to (text, label)."""
+    """Parses lines of label, tab and text, after a header, to (text as of `spelt`, label)."""
     pairs = (line.split("\t") for line in lines[1:])
     return [(spelt(text), int(label)) for label, text in pairs]
 
 
 def of_sentences(lines: Sequence[str]) -> list[Labelled]:
-    """Parses lines of a label of one digit, a blank and a sentence, to (sentence, label)."""
+    """Parses lines of a one-digit label, a blank and a sentence, to (text as of `spelt`, label)."""
     return [(spelt(line[2:]), int(line[0])) for line in lines]
 
 

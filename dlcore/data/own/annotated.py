@@ -32,7 +32,7 @@ class Labelled:
         box: [left, top, right, bottom] in pixels of the image, or, where `relative`, as fractions
             of its width and height.
         label: index of its class.
-        relative: how `box` is given.
+        relative: whether `box` is given as fractions.
     """
 
     where: str

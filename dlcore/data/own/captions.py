@@ -24,7 +24,7 @@ _FORMAT = 2  # counts up when the same files become other arrays than before
 
 
 def words(caption: str) -> list[str]:
-    """Splits a caption into words and single punctuation marks, in lower case."""
+    """Splits a caption, in lower case, into words (with ' and -) and single punctuation marks."""
     return re.findall(r"[\w’'-]+|[^\w\s]", caption.lower())
 
 
