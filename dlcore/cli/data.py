@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def main(words: Sequence[str]) -> int:
-    """Prints what a user's own data contain, and their faults; with --out also writes an HTML page.
+    """Prints what a user's own data contain, and their faults; --out writes an HTML report too.
 
     Args:
         words: the command line after `dlcore data`.

@@ -35,8 +35,8 @@ class Request:
             each combination.
         seed: of the draws.
         metric: "split/name", with "-" in front where lower is better; "": the experiment's best.
-        launcher: the command that starts a trial elsewhere, in which {run} stands for the trial's
-            number, such as 001; "": it runs here.
+        launcher: the command that starts a trial elsewhere, in which {run} is replaced by the name
+            of the trial's folder, such as 001; "": it runs here.
         dry_run: print the commands, and run nothing.
     """
 
