@@ -170,8 +170,8 @@ def check_batch(batch: int, layout: Layout, microbatches: int) -> None:
         microbatches: number of microbatches.
 
     Raises:
-        UsageError: they do not, and the message offers a batch that they divide; or a number is
-            below 1.
+        UsageError: devices times microbatches do not divide the batch (the message offers one that
+            they divide), or `batch` or `microbatches` is below 1.
     """
     parts = layout.devices * microbatches
     if microbatches < 1 or batch < 1:
@@ -190,7 +190,7 @@ def sharding(layout: Layout, tree: Tree, rules: Rules = ()) -> Tree:
     """Assigns a NamedSharding to every leaf of a state.
 
     Leaves outside `params` and `opt` are replicated. For the others the first rule that matches
-    assigns axes to dimensions that they divide. Where it does not assign `fsdp`, this axis takes
+    assigns axes to dimensions that they divide. Where no rule assigns `fsdp`, this axis takes
     the largest free dimension that it divides, except that of stacked layers, since every device
     needs each layer in turn. The paths of optimizer moments contain that of their parameter, so
     that a rule applies to both.
@@ -287,8 +287,8 @@ def gathered(x: jax.Array, axes: Sequence[str | None]) -> jax.Array:
 
     Args:
         x: the parameter.
-        axes: for each dimension the mesh axis along which it stays sharded, or None: replicated. So
-            is a dimension that is no multiple of its axis's number of devices.
+        axes: for each dimension the mesh axis along which it stays sharded, or None: replicated. A
+            dimension that is no multiple of its axis's number of devices is replicated as well.
 
     Returns:
         x.

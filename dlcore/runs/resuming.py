@@ -117,7 +117,8 @@ def difference(
 ) -> str:
     """Describes changes of the experiment file, its config and the run options.
 
-    Options that do not affect the results, such as paths, intervals and devices, may change.
+    Comments, docstrings and layout of the file are not compared, nor are options that do not
+    affect the results, such as paths, intervals and devices.
 
     Args:
         page: the experiment file as it is now.
@@ -127,7 +128,8 @@ def difference(
         card: its card.
 
     Returns:
-        A line for each change; "" where there is none.
+        The first 60 lines of a unified diff of the file, and then a line for each changed field of
+        the config and the options; "" where nothing has changed.
     """
     found_changes: list[str] = []
     kept = folder / "experiment.py"

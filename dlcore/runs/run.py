@@ -98,7 +98,7 @@ class Run:
 
         Raises:
             UsageError: the disk lacks space for checkpoints, nothing measures the `best` metric, or
-                no checkpoint is valid.
+                there are checkpoints and none, or not that of `step`, is valid.
         """
         check_space(self.folder, program.abstract, self.flags.keep, self.siblings)
         self.best.check(program.evaluation_names)
@@ -109,8 +109,9 @@ class Run:
     def begin(self, state: State, steps: int) -> None:
         """Prepares folder and card for training from the step of `state` to step `steps`.
 
-        In a resumed run, log entries of later steps are removed, and checkpoints of later steps
-        are renamed to damaged-N.
+        The card's `stopped_early` becomes the step of `state` if `--patience` ended the run there,
+        else None. In a resumed run, log entries of later steps are removed, and checkpoints of
+        later steps are renamed to damaged-N.
         """
         self.start = int(state.step)
         self.card["parameters"] = parameter_hash.counts(state.params)
@@ -144,7 +145,7 @@ class Run:
     # During training
 
     def keep_hash(self, state: State, step: int) -> None:
-        """Stores the hash of the state's parameters in the card, for `dlcore verify`."""
+        """Stores hash and norm of the parameters at `step` in the card, for `dlcore verify`."""
         self.card.setdefault("marks", {})[str(step)] = parameter_hash.mark(state.params)
 
     def log_training(
@@ -158,9 +159,9 @@ class Run:
         """Checks the training metrics of several steps, and logs their means at the last of them.
 
         Args:
-            names: the metrics.
-            steps: the steps.
-            values: totals and weights [steps, metrics, 2]; a mean is that over all `steps`.
+            names, steps: the metrics and the steps, in the order of `values`.
+            values: totals and weights [steps, metrics, 2]; a mean is the sum of the totals over the
+                sum of the weights, and is left out where the weights are 0.
             examples_per_second: the speed of this run.
             program: the program, to find faults in the data.
 
@@ -194,10 +195,9 @@ class Run:
         """Logs an evaluation; keeps the state if it is the best so far, see `Best.note`.
 
         Args:
-            state: the evaluated state.
-            step: its step.
+            state, step: the evaluated state, and its step.
             results: {split: {metric: value}}.
-            regular_save: a regular checkpoint of this step follows, and is enough.
+            regular_save: the caller saves a checkpoint of this step, and nothing is saved here.
         """
         self.metrics.log_evaluation(step, results)
         self.check_folder()
@@ -228,7 +228,8 @@ class Run:
     def save(self, state: State, step: int, clock: Clock) -> None:
         """Writes a checkpoint of the state, and the card with the seconds of the clock.
 
-        A best state in memory is saved first. Results of `step` are stored with the checkpoint.
+        A best state in memory is saved first. The checkpoint, which is written in the background,
+        contains the value of the `best` metric if the newest results are those of `step`.
         """
         self.check_folder()
         self.best.write()
@@ -266,7 +267,7 @@ class Run:
 
         Args:
             states: the last states of all runs; that of this run is replaced, unless the last state
-                is the best one or there is no best one.
+                is the best one or there is none. If the best cannot be read, the newest is used.
             number: the position of this run in `states`.
             program: the program, for the shapes of the state.
             last: the last step.
@@ -306,7 +307,7 @@ class Run:
             )
 
     def draw_samples(self, state: State) -> None:
-        """Writes the experiment's samples of a state into `samples/`, in the first process."""
+        """Writes samples of `state`, its parameters as they are, into `samples/` (one process)."""
         if self.experiment.samples and processes.first():
             sample_files.save(
                 self.folder / "samples",

@@ -97,8 +97,8 @@ def load(folder: Path) -> list[Entry]:
         An entry for each sample; [] where there is no folder.
 
     Raises:
-        ValueError: the index is damaged, refers to files outside the folder, or is of a newer
-            version; the message names the file.
+        ValueError: the index is missing, damaged or of a newer version, or names a file that
+            `locate` rejects; the message names the file.
     """
     if not folder.is_dir():
         return []
@@ -151,7 +151,7 @@ def text_of(folder: Path, part: Part) -> str:
         part: a valid text part of its index.
 
     Raises:
-        ValueError: as of `read`.
+        ValueError: the part names a file that `read` rejects.
     """
     return part["text"] if "text" in part else decode(read(folder, part["file"]))
 
@@ -165,7 +165,7 @@ def texts(folder: Path) -> list[tuple[str, list[str]]]:
     """Returns the title of each sample of a folder, with the texts among its parts.
 
     Raises:
-        ValueError: as of `load` and of `read`.
+        ValueError: `load` rejects the index, or `read` a file that it names.
     """
     found = []
     for entry in load(folder):
@@ -182,7 +182,8 @@ def locate(folder: Path, name: str) -> Path:
         name: the file's name in the index.
 
     Raises:
-        ValueError: it is not, links followed, a file of a known type inside the folder.
+        ValueError: `name` is, after links are followed, no existing file inside the folder, or it
+            has none of the suffixes in `SUFFIXES` (.png, .gif, .wav, .txt, .svg).
     """
     path = folder / name
     try:
@@ -205,7 +206,8 @@ def read(folder: Path, name: str) -> bytes:
         name: the file's name in the index.
 
     Raises:
-        ValueError: as of `locate`; or the file is too large, or its contents are of another type.
+        ValueError: `locate` rejects the name; or the file cannot be read, is larger than `LARGEST`,
+            or is a .png, .gif or .wav whose first bytes are not those of its format.
     """
     path = locate(folder, name)
     try:

@@ -42,7 +42,9 @@ def train(
         The exit code of `training.train`; 0 for a resumed run that is complete.
 
     Raises:
-        UsageError: the run cannot start, or there are changes since a resumed one started.
+        UsageError: the run cannot start, or there are changes since a resumed one started; or
+            training ended by an error that the user can fix, such as a full disk.
+        KeyboardInterrupt: Ctrl-C, and the state could not be saved.
     """
     if flags.continue_run and begun(flags):
         on_folder(folder := Path(flags.out))
@@ -65,7 +67,8 @@ def resume(
 ) -> int:
     """Continues a stopped run from its newest valid checkpoint; returns its exit code.
 
-    A complete run without changes is not trained: a message says so, and the exit code is 0.
+    A complete run whose code, config and options are unchanged is not trained: a message says so,
+    and the exit code is 0.
 
     Args:
         page: the experiment file.
@@ -76,7 +79,9 @@ def resume(
         accept_changes: continue although code, options or data have changed.
 
     Raises:
-        UsageError: something has changed that is not accepted, or the options cannot work.
+        UsageError: something has changed that is not accepted, or the options cannot work; or
+            training ended by an error that the user can fix, such as a full disk.
+        KeyboardInterrupt: Ctrl-C, and the state could not be saved.
     """
     if flags.mesh != card.get("run", {}).get("mesh", ""):
         # raises UsageError for an invalid mesh, of a complete run as well

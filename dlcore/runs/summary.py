@@ -52,7 +52,7 @@ def summary(results: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, s
         results: {split: {metric: value}} of each run.
 
     Returns:
-        {split: means and standard deviations, as of `spread`}.
+        {split: the line that `spread` returns}, without splits that have no such metric.
     """
     first = results[0] if results else {}
     shared = {

@@ -16,7 +16,7 @@ PROJECT = "dlcore"
 
 
 class Tracker(Protocol):
-    """An outlet for metrics."""
+    """Sends the metrics of a run to a tracking service: `log` for each step, and `end` once."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Sends metrics.
@@ -78,7 +78,11 @@ class Mlflow:
     """Logs to a run of MLflow at MLFLOW_TRACKING_URI, or in mlflow.db beside the run's folder.
 
     Args:
-        name, config, ident, folder: as of `Wandb`; values of the config are cut at 500 characters.
+        name: of a run that is created.
+        config: {name: value}, the parameters of a run that is created; as text, of which the first
+            500 characters are kept.
+        ident: identity of the run, its tag "dlcore"; a run that has it is continued.
+        folder: of the run; nothing is written into it.
 
     Raises:
         UsageError: the package is not installed.

@@ -114,10 +114,10 @@ class Sent:
     def unsent(self, step: int, split: str, values: Mapping[str, float]) -> dict[str, float]:
         """Returns the values that still have to be sent, without recording them (see `add`).
 
-        A step after the last one that was sent has all its values sent, and so has a split of the
-        last step that was not sent yet. Otherwise only metrics are sent that were never sent, at
-        any step: such a step is either trained again after a resume, and has none of them, or it is
-        that of the best state, which gets further metrics at the end.
+        These are all values if `step` is after the last step that was sent, or is that step and
+        `split` was not sent for it. Else they are those of metrics that were never sent, at any
+        step: the step is then either trained again after a resume, and has no such metric, or it
+        is that of the best state, which gets further metrics at the end.
 
         Args:
             step, split: of the values.
@@ -142,8 +142,8 @@ class TrackingWriter:
     """Sends metrics to a tracker from a background thread, each value once.
 
     Metrics of a step before the last one that was sent are logged at that last step, as steps must
-    not decrease. A tracker that fails is reported once by a warning; nothing more is sent, and the
-    run continues.
+    not decrease. After an error of the tracker nothing more is sent, a warning is printed on
+    standard error, and the run continues.
 
     Args:
         kind: the name of the tracker, for messages.
@@ -167,7 +167,11 @@ class TrackingWriter:
         self._queue.put((step, split, values))
 
     def close(self, done: bool) -> None:
-        """Sends what is queued, and ends the tracked run; warns where this takes too long."""
+        """Sends what is queued, then ends the tracked run; if sending takes over 60 s, only warns.
+
+        Args:
+            done: the run is complete; False: it was stopped and may be resumed.
+        """
         self._queue.put(None)
         self._thread.join(TIMEOUT_SECONDS)
         if self._thread.is_alive():

@@ -44,7 +44,8 @@ class Trainer:
         runs: one for each state of the program.
         intervals: numbers of steps between logs, evaluations and checkpoints.
         on_progress: is called with a description of each phase when it starts.
-        start: the step whose checkpoints are restored; None: the newest valid ones.
+        start: the step at which resumed runs are restored (0: initial states); None: that of the
+            newest valid checkpoints.
     """
 
     def __init__(
@@ -89,13 +90,11 @@ class Trainer:
         return self.program.stride
 
     def train(self, until: int | None = None, received_signals: Sequence[int] = ()) -> int:
-        """Trains to the last step, to `until`, or until a signal, as `loop` does.
-
-        Returns:
-            The exit code.
+        """Trains to the last step, to `until` or to a signal; returns the exit code of `loop`.
 
         Raises:
             Diverged: all runs have diverged.
+            UsageError: something cannot be written, or a run's folder was removed or renamed.
         """
         return loop(self, until, received_signals)
 

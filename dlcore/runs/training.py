@@ -40,7 +40,7 @@ def single(
         flags: the run options.
         folder: the folder of the run.
         card: its card; is updated.
-        resumed: continue from the newest valid checkpoint.
+        resumed: continue from the newest valid checkpoint; from step 0 where there is none at all.
         on_progress: is called with a description of each phase when it starts.
         writers: further outlets for the metrics.
 
@@ -61,14 +61,16 @@ def train(
     resumed: bool = False,
     writers: Sequence[MetricWriter] = (),
 ) -> int:
-    """Trains an experiment in `folder`; returns the exit code, and raises the errors of `trained`.
+    """Trains an experiment in `folder`; returns the exit code of `trained`.
+
+    Raises the errors of `single` and of `trained`; the card, in memory and on disk, records them.
 
     Args:
         experiment: the experiment.
         flags: the run options.
         folder: the folder of the run.
         card: its card; is updated.
-        resumed: continue from the newest valid checkpoint.
+        resumed: continue from the newest valid checkpoint; from step 0 where there is none at all.
         writers: further outlets for the metrics.
     """
     stacks = folder / ("stacks.txt" if processes.first() else f"stacks-{jax.process_index()}.txt")
@@ -82,14 +84,16 @@ def train(
 
 
 def trained(trainer: Trainer, received_signals: Sequence[int]) -> int:
-    """Trains to the end, or until a signal; records errors in the cards of the runs.
+    """Trains to the end, or until a signal, and closes every log, after an error as well.
+
+    The cards record divergence and UsageErrors; other errors are raised without a record.
 
     Args:
         trainer: the trainer.
         received_signals: the signals received so far; grows during training.
 
     Returns:
-        The exit code of `loop`, or FAILED where all runs have diverged. Every log is closed.
+        The exit code of `loop`, or FAILED where all runs have diverged.
 
     Raises:
         KeyboardInterrupt: Ctrl-C, and the state could not be saved.

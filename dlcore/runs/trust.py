@@ -83,7 +83,7 @@ def is_known(path: Path, source: str) -> bool:
 
     Args:
         path: the file.
-        source: its text; a listed text with other comments, docstrings and layout is the same.
+        source: its text, which may differ from the listed one in comments, docstrings and layout.
     """
     if path.resolve().parent == EXPERIMENTS or (folder() / _record(path, source)).is_file():
         return True
@@ -92,7 +92,7 @@ def is_known(path: Path, source: str) -> bool:
 
 
 def remember(path: Path, source: str) -> None:
-    """Adds a file to the list of trusted files; warns where the list cannot be written.
+    """Adds a file that `is_known` rejects to the list of trusted files; warns where it cannot.
 
     Args:
         path: the file.

@@ -48,7 +48,7 @@ def verify(
         0 if every hash is the card's, else 1.
 
     Raises:
-        UsageError: the card has no hash within these steps.
+        UsageError: the card has no hash of a step from 1 to `steps`, or the run cannot start.
     """
     experiment = page.experiment(config, flags.source)
     check(experiment, flags)
@@ -125,7 +125,8 @@ def differences(
             copy is compared.
 
     Returns:
-        Lines of text; [] where nothing has changed.
+        Lines of text, among them one for uncommitted changes then and one for those now, whether
+        or not they differ; [] where there is nothing to list.
     """
     folder = page.path.resolve().parent
     now: cards.Card = {

@@ -19,9 +19,9 @@ _counts = {_HIT: 0, _MISS: 0}
 
 
 def keep(environment: Mapping[str, str] | None = None) -> Path | None:
-    """Enables JAX's compilation cache.
+    """Enables JAX's compilation cache, and returns its folder.
 
-    It is the folder that JAX is configured to use, as by JAX_COMPILATION_CACHE_DIR, else a folder
+    The folder is the one that JAX is configured to use, as by JAX_COMPILATION_CACHE_DIR, else one
     for this kind of processor in `cache.folder()`.
 
     Args:
@@ -48,7 +48,12 @@ def _listen() -> None:
 
 
 def found() -> dict[str, int]:
-    """Counts this process's programs since `keep`: from the cache ("hits"), and not ("misses")."""
+    """Counts the programs that this process has read from the cache, and those it has stored.
+
+    Returns:
+        {"hits": number read, "misses": number compiled and stored}, since `keep`. A program that
+        compiles too fast to be stored counts as neither.
+    """
     return {"hits": _counts[_HIT], "misses": _counts[_MISS]}
 
 

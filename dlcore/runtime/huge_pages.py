@@ -18,8 +18,12 @@ def large(environment: MutableMapping[str, str] = os.environ) -> None:
 
     XLA allocates the temporary arrays of a program anew in each step, and glibc requests memory
     above 32 MiB from the kernel each time: a BERT of 1.4 million parameters then has 36,000 page
-    faults of 4 KiB in each step. glibc reads this setting only when a process starts. A setting of
-    the user (glibc.malloc.hugetlb in GLIBC_TUNABLES) is not changed, and nothing is restarted then.
+    faults of 4 KiB in each step. glibc reads this setting only when a process starts.
+
+    Args:
+        environment: the environment variables. Nothing is restarted if GLIBC_TUNABLES sets
+            glibc.malloc.hugetlb already, or DLCORE_LARGE_PAGES is set, as by an earlier restart;
+            nor where `again` restarts nothing.
     """
     before = environment.get("GLIBC_TUNABLES", "")
     if (

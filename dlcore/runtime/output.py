@@ -83,8 +83,8 @@ def exit_code(code: int, stdout: Stream, result: bool) -> int:
         result: the command's result is its output; otherwise a failed write only causes a warning.
 
     Returns:
-        `code` where it is not 0, or the output does not matter; else 141 where the reader has
-        closed the pipe, and 2 for other failed writes.
+        `code` where it is not 0, no write has failed, or `result` is False; else 141 where the
+        reader has closed the pipe, and 2 for other failed writes.
     """
     if not stdout.error or (isinstance(stdout.error, BrokenPipeError) and not result):
         return code

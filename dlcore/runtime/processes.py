@@ -78,7 +78,7 @@ def join(heartbeat_seconds: int, environment: Mapping[str, str] | None = None) -
         Whether the environment names processes; for "auto", whether there are several.
 
     Raises:
-        UsageError: as of `found`.
+        UsageError: `found` rejects the environment.
     """
     place = found(os.environ if environment is None else environment)
     if place is None:
@@ -188,7 +188,8 @@ def by_first(act: Callable[[], None]) -> None:
 
     Raises:
         UsageError: of `act`.
-        Disrupted: in the other processes, where `act` has raised another error.
+        Disrupted: in the other processes, where `act` has raised another error, which the first
+            process raises itself.
     """
     message, failure = "", None
     if first():
@@ -216,7 +217,7 @@ def by_first(act: Callable[[], None]) -> None:
 
 
 def agreed(value: int) -> int:
-    """Returns the first process's number or truth value, in all processes."""
+    """Returns the integer or truth value of the first process; all processes must call it."""
     if jax.process_count() == 1:
         return value
     from jax.experimental import multihost_utils

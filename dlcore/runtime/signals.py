@@ -51,8 +51,8 @@ def handled(
 def stop_requested() -> Iterator[list[int]]:
     """Collects the signals that ask this process to stop, in place of their usual effect.
 
-    A Ctrl-C after another signal also raises KeyboardInterrupt; if it is the second signal and is
-    received in an `uninterrupted` block, the next `raise_deferred` raises it instead.
+    A Ctrl-C that is not the first signal also raises KeyboardInterrupt; if it is the second one and
+    is received in an `uninterrupted` block, the next `raise_deferred` raises it instead.
 
     Yields:
         The numbers of the received signals; the list grows in the block. With several processes

@@ -44,11 +44,13 @@ def explained(command: Callable[[], T]) -> T:
 
 
 def explain(error: Exception) -> str | None:
-    """Explains an error of an experiment file or of storage.
+    """Explains an error of an experiment file or of storage, or a missing key of a mapping.
 
     Returns:
-        A message with the error, its place, and the experiment file's own frames; None for errors
-        of another origin, and for all errors where JAX_TRACEBACK_FILTERING is "off".
+        A message: for an error that passed through an experiment file or a module beside it, the
+        error, its place and these files' frames; for one of Orbax or TensorStore its first line;
+        for a KeyError that dlcore raises the keys that there are, if known. None for all others,
+        and for all errors where JAX_TRACEBACK_FILTERING is "off".
     """
     if os.environ.get(SHOW_ALL, "").lower() == "off":
         return None
@@ -104,14 +106,15 @@ def deliberate(error: Exception) -> bool:
 
 
 def rejecting(function: Callable[[], T], about: str = "", hint: str = "") -> T:
-    """Calls a function; a ValueError that an experiment or dlcore raises becomes a UsageError.
+    """Calls a function and returns its result; `deliberate` ValueErrors become UsageErrors.
 
     Args:
         function: without arguments.
-        about, hint: before and after the error's message.
+        about, hint: texts before and after the error's message.
 
     Raises:
-        UsageError: the function has raised a ValueError itself; one of a library is not changed.
+        UsageError: a `raise` statement of an experiment or of dlcore raised a ValueError. All other
+            errors are raised unchanged.
     """
     try:
         return function()

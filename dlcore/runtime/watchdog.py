@@ -13,8 +13,9 @@ from types import TracebackType
 class Watchdog:
     """Writes the stacks of all threads to `file` when a phase exceeds the timeout.
 
-    The run continues; each phase is reported once, on standard error too. Its thread, which lives
-    in the `with` block, runs while the main one waits for a device, a disk or another process.
+    The run continues; each phase is reported once, on standard error too. The watchdog's thread,
+    which lives in the `with` block, runs while the main thread waits for a device, a disk or
+    another process.
 
     Args:
         seconds: the timeout of a phase; 0: never.
@@ -30,7 +31,7 @@ class Watchdog:
         )
 
     def start_phase(self, phase: str) -> None:
-        """Starts a phase, and its timeout. `phase` describes it in the report."""
+        """Starts a phase, which the report describes as `phase`, and its timeout."""
         self.phase, self.since, self.reported = phase, time.monotonic(), False
 
     def _watch(self) -> None:

@@ -16,7 +16,7 @@ from dlcore.samples.writer import PartWriter
 
 
 class Sample(Protocol):
-    """Something that a run shows. Any class with these two members is a sample."""
+    """Describes something that a run shows; any class with `title` and `parts` is a sample."""
 
     @property
     def title(self) -> str:

@@ -62,7 +62,7 @@ class Boxes:
 
         Raises:
             ValueError: an image of another shape or dtype, or `images` and `boxes` differ in
-                length.
+                length; for images of one size also another number of `captions` or of `right`.
         """
         drawn = [draw(image, each) for image, each in zip(self.images, self.boxes, strict=True)]
         if len({image.shape for image in drawn}) == 1:

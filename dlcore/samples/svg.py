@@ -65,7 +65,8 @@ def clean(content: bytes) -> str:
     Raises:
         TooLargeError: more than BYTES bytes before or after cleaning, more than ELEMENTS elements
             in the document or repeated by <use>, or elements nested deeper than DEPTH.
-        ValueError: not UTF-8, not well-formed, not an SVG, or with entity declarations.
+        ValueError: not UTF-8, not well-formed, not an SVG, or with declarations of entities or a
+            document type that is not a plain `<!DOCTYPE svg ...>`.
     """
     if len(content) > BYTES:
         raise TooLargeError(f"SVG: {len(content):,} bytes exceed {BYTES:,}; save it as PNG")

@@ -74,7 +74,7 @@ class PartWriter:
             clips: each [T,H,W] or [T,H,W,1|3] with T >= 1; dtypes and ranges as the images of
                 `pictures`.
             frames_per_second: above 0, at most 50, the limit of GIF in browsers.
-            captions, right, columns: as in `pictures`.
+            captions, right, columns: see `pictures`; one caption or `right` per clip.
 
         Raises:
             ValueError: see `pictures`; a clip without frames; or a rate outside (0, 50].
@@ -225,7 +225,7 @@ class PartWriter:
 
         Raises:
             svg.TooLargeError: the drawing exceeds the limits of `svg.clean`; a ValueError too.
-            ValueError: not UTF-8, not well-formed, not an SVG, or with entity declarations.
+            ValueError: `svg.clean` rejects the content for another reason.
         """
         raw = content.encode("utf-8") if isinstance(content, str) else content
         try:

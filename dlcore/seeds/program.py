@@ -95,7 +95,7 @@ class SeedProgram:
         """Compiles the training step.
 
         Raises:
-            UsageError: an index in the data exceeds a table of the model.
+            UsageError: an index in the data is outside the table of the model that it indexes.
         """
         example = self._put(self._streams.at(0, self.stride))
         step = placement.vectorised(self._steps, self.layout, donate=True)

@@ -42,6 +42,9 @@ def train(
 ) -> int:
     """Trains `--seeds` runs with consecutive seeds; with `--continue-run` it resumes them.
 
+    All continue from the newest common step (`common_valid_step`). Runs that are done or failed
+    already are not resumed.
+
     Args:
         page: the experiment file.
         config: the experiment's config.
@@ -53,8 +56,9 @@ def train(
 
     Raises:
         UsageError: there are several processes, `--continue-run` without `--out`, a run that was
-            started with other code, options or data, or the experiment and the options do not fit
-            each other.
+            started with other code, options or data, or no common checkpoint; the experiment and
+            the options do not fit each other; or an error of `training.trained`.
+        KeyboardInterrupt: Ctrl-C, and the states could not be saved.
     """
     if jax.process_count() > 1:
         raise UsageError(
