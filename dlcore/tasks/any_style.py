@@ -72,12 +72,14 @@ def inputs(channels: int) -> Inputs:
 def loss(network: AnyStyle, perceptual: Perceptual) -> Loss:
     """Returns the perceptual loss of photographs, each painted in the style of its own picture.
 
-    The loss is the total of `Perceptual`; the targets of its style loss are the Gram matrices of
-    each example's `style`. Values are comparable with those of `style_transfer.loss`, which has one
-    style for all examples. Metrics: `content`, `style`.
+    The loss is the mean of the total of `Perceptual` over the examples whose `mask` is 1; the
+    targets of the style loss are the Gram matrices of each example's `style`. Values are comparable
+    with those of `style_transfer.loss`, which has one style for all examples. Metrics: `content`,
+    `style`.
 
     Args:
-        network: paints `image` in the style of `style`, both uint8 [batch, size, size, 3].
+        network: paints the field `image` of a batch in the style of its field `style`, both uint8
+            [batch, size, size, 3] with a size that is a multiple of 8.
         perceptual: the losses.
     """
 

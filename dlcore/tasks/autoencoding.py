@@ -71,7 +71,7 @@ def component_evaluator(train: Arrays, test: Arrays, count: int) -> Evaluator:
     """Evaluates the metric `squared_error_of_components` at the end, on the split "test".
 
     Args:
-        train, test: `image`, as of the function `squared_error_of_components`.
+        train, test: `image`, uint8 [N, height, width, channels].
         count: number of components, as many as the code of the autoencoder has numbers.
     """
     name = "squared_error_of_components"
@@ -189,7 +189,7 @@ def restoration_samples(
 
     Args:
         model: its network returns (logits of pixels, code) for degraded images.
-        test: `image` and `degraded`, as of `filter_evaluator`.
+        test: `image`, uint8, and `degraded`, float32 in [0, 1], both [N, height, width, channels].
         count: number of images, the first ones of the split.
 
     Returns:
@@ -244,8 +244,9 @@ def sparse_samples(
 ) -> Callable[[State, Array], list[Sample]]:
     """Shows decoder filters, from the most to the least active unit, and reconstructions.
 
-    Filters are those of at most 100 units, evenly spaced in the order of activity, which is the
-    fraction of images for which a unit is positive. Reconstructed are the first 20 test images.
+    Activity is the fraction of images for which a unit is positive. Filters are those of every k-th
+    unit in this order, at most 100; k is the number of units // 100, at least 1. Each is scaled to
+    its own largest weight. Reconstructed are the first 20 test images.
 
     Args:
         model: a sparse autoencoder of images of 28x28, see `coded`, whose decoder is one Dense

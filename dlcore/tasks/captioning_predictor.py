@@ -63,7 +63,8 @@ class CaptionPredictor:
         """Converts an image of Pillow, or an array uint8 of the shape of the training pictures.
 
         Returns:
-            As `items`: an image of Pillow is resized, and put on white where transparent.
+            uint8 of the shape of the training pictures, [height, width, 3]; an image of Pillow is
+            resized to it, and put on white where transparent.
 
         Raises:
             UsageError: an array of another shape or dtype.

@@ -20,9 +20,9 @@ from dlcore.train.step import Batch, State
 def evaluator(model: Logits, splits: Splits, prefix: str = "") -> Evaluator:
     """Evaluates accuracy and calibration of a classifier on validation and test, and a baseline.
 
-    It runs at each evaluation. `calibration_error` is the expected error of the probability of the
-    predicted class (Guo et al. 2017, eq. 3), and `majority_accuracy` the accuracy of always
-    predicting the class that is most frequent in training.
+    It runs at each evaluation, on test at the end alone. `calibration_error` is the expected error
+    of the probability of the predicted class (Guo et al. 2017, eq. 3), and `majority_accuracy` the
+    accuracy of always predicting the class that is most frequent in training.
 
     Args:
         model: computes logits [batch, classes].

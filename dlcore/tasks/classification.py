@@ -30,9 +30,10 @@ def loss(
 
     Args:
         model: computes logits [batch, classes] of a batch with `label`, int [batch], and `mask`,
-            float [batch]. Where a batch has `label_fraction`, float [batch], and `partner_label`,
-            int [batch] (mixup, CutMix), the target is `label` with that weight and `partner_label`
-            with the rest; accuracy compares with `label`.
+            float [batch], the weights of both means. Where a batch has `label_fraction`, float
+            [batch], and `partner_label`, int [batch] (mixup, CutMix), the target is `label` with
+            the weight `label_fraction` and `partner_label` with the rest; accuracy compares with
+            `label`.
         label_smoothing: s; in training only, the target t becomes (1 - s) t + s / classes (Szegedy
             et al. 2016, eq. 9).
         evaluation_metrics: (logits, batch) -> {name: Mean}, further metrics, in evaluation only.
@@ -78,8 +79,9 @@ def samples(
         count: number of images shown, the first ones.
 
     Returns:
-        (state, key) -> samples. The caption of an image is its predicted class, and the true one
-        where that differs.
+        (state, key) -> samples: the first images, the worst mistakes if there are any, and the
+        tables of `by_class` and `confusions`. The caption of an image is its predicted class, and
+        the true one where that differs. The key is not used.
     """
     return lambda state, key: _image_samples(title, model, state, source, classes, count)
 

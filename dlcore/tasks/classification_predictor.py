@@ -38,7 +38,7 @@ class ImagePredictor:
     options: ClassOptions = dataclasses.field(default_factory=ClassOptions)
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
-        """Reads image files, resized to the shape of the training images.
+        """Reads image files as uint8, each resized to the shape of the training images.
 
         Raises:
             UsageError: a file is not an image, or lines of text are given.
@@ -71,7 +71,8 @@ class ImagePredictor:
             items: as `items` returned them.
 
         Returns:
-            ({"class", "probability", "classes": {name: probability}}, the image) of each.
+            ({"class", "probability", "classes": {name: probability}}, the image) of each, see
+            `class_answers.answer_of`; `classes` has the `options.top` likeliest.
         """
         images = np.stack(items)
         batch = {"image": images, "row": np.arange(len(images), dtype=np.int32)}

@@ -69,7 +69,7 @@ def by_class(
     Args:
         title: what the examples are.
         true, guess: true and predicted classes, int [N].
-        names: of the classes; those without an example and a prediction are left out.
+        names: of the classes; a class with neither an example nor a prediction is left out.
     """
     found = class_scores(true, guess, len(names))
     numbers = (found.precision, found.recall, found.f1)

@@ -261,7 +261,7 @@ class PromptPredictor:
         return record, Text("Continued", text, prompt)
 
     def line(self, answer: Mapping[str, object]) -> str:
-        """Formats an answer: the prompt with its continuation, and an empty line."""
+        """Formats an answer: the prompt with its continuation, and a newline at the end."""
         return f"{answer['prompt']}{answer['text']}\n"
 
 

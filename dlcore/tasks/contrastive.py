@@ -145,7 +145,7 @@ def evaluators(
     """Evaluates the online probe at each evaluation, and linear probes at the end.
 
     `online_accuracy` and `online_calibration_error` are of the probe that is trained with the
-    encoder, on validation and test, `majority_accuracy` of the most frequent class.
+    encoder, on validation and, at the end, test; `majority_accuracy` of the most frequent class.
     `probe_accuracy_P` is the accuracy on test of a logistic regression on the encoder's features,
     trained on P percent of the labels; `random_accuracy_P` that on the features of an untrained
     encoder. See `probe_accuracy`.
@@ -268,8 +268,8 @@ def samples(
         count: number of images.
 
     Returns:
-        (state, key) -> samples; the key draws the views. The nearest images, by cosine, are among
-        the first 2,000; those of another class are marked as wrong.
+        (state, key) -> samples; the key draws the views. Beside each image are the 7 nearest by
+        cosine among the first 2,000 test images; those of another class are marked as wrong.
     """
     names = splits.facts.classes
 
