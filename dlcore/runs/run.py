@@ -267,7 +267,7 @@ class Run:
 
         Args:
             states: the last states of all runs; that of this run is replaced, unless the last state
-                is the best one or there is none. If the best cannot be read, the newest is used.
+                is the best, or there is no best. If the best cannot be read, the newest is taken.
             number: the position of this run in `states`.
             program: the program, for the shapes of the state.
             last: the last step.
@@ -307,7 +307,7 @@ class Run:
             )
 
     def draw_samples(self, state: State) -> None:
-        """Writes samples of `state`, its parameters as they are, into `samples/` (one process)."""
+        """Writes samples of `state`, not averaged here, into `samples/`, in the first process."""
         if self.experiment.samples and processes.first():
             sample_files.save(
                 self.folder / "samples",

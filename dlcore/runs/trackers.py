@@ -16,7 +16,7 @@ PROJECT = "dlcore"
 
 
 class Tracker(Protocol):
-    """Sends the metrics of a run to a tracking service: `log` for each step, and `end` once."""
+    """Sends the metrics of a run to a tracking service: `log` any number of times, then `end`."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Sends metrics.

@@ -63,7 +63,7 @@ def train(
 ) -> int:
     """Trains an experiment in `folder`; returns the exit code of `trained`.
 
-    Raises the errors of `single` and of `trained`; the card, in memory and on disk, records them.
+    The errors of `single` and of `trained` are recorded in the card, on disk too, and raised.
 
     Args:
         experiment: the experiment.

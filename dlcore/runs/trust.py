@@ -40,9 +40,9 @@ def folder() -> Path:
 def page(run: Path, card: Card, trust: bool = False, accept_changes: bool = False) -> Page:
     """Executes the experiment file of a run, if that is allowed, and returns what it defines.
 
-    It is the file that the card names. Where that does not exist, it is the experiment of the
-    card's name in `catalog.folder()`, or else the copy in the run's folder, if the list of trusted
-    files has its path or `trust` is set. Without flags, the files that `is_known` accepts are
+    The file is the one that the card names; where that does not exist, the experiment of the card's
+    name in `catalog.folder()`, or else the copy in the run's folder, if the list of trusted files
+    has the copy's path or `trust` is set. Without flags, the files that `is_known` accepts are
     allowed: the project's own experiments, and files of the list whose code is unchanged.
 
     Args:

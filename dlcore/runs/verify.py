@@ -94,8 +94,8 @@ def again(experiment: Experiment, flags: RunOptions, last: int) -> dict[int, Has
         last: the number of steps.
 
     Returns:
-        {step: SHA-256 and L2 norm of the parameters} of step 0, of step `last`, and of the steps
-        between them of which a card keeps hashes.
+        {step: SHA-256 and L2 norm of the parameters} of step 0, of step `last`, and of the steps of
+        `trainer.HASH_STEPS` between them, of which every card keeps hashes.
     """
     with tempfile.TemporaryDirectory(prefix="dlcore-verify-") as folder:
         quiet = dataclasses.replace(

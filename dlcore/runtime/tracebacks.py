@@ -49,8 +49,8 @@ def explain(error: Exception) -> str | None:
     Returns:
         A message: for an error that passed through an experiment file or a module beside it, the
         error, its place and these files' frames; for one of Orbax or TensorStore its first line;
-        for a KeyError that dlcore raises the keys that there are, if known. None for all others,
-        and for all errors where JAX_TRACEBACK_FILTERING is "off".
+        for a KeyError in dlcore's code the keys that the mapping has, if they are known. None for
+        all others, and for all errors where JAX_TRACEBACK_FILTERING is "off".
     """
     if os.environ.get(SHOW_ALL, "").lower() == "off":
         return None

@@ -81,8 +81,8 @@ def draw(image: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
         boxes: to draw, in pixels of the image, the last one on top; their sides are clipped to it.
 
     Returns:
-        uint8 [k height, k width, 3]; the whole number k >= 1 makes the longer side of a small image
-        about 400 pixels.
+        uint8 [k height, k width, 3], where k is 400 pixels over the longer side of the image,
+        rounded, and at least 1.
 
     Raises:
         ValueError: an image of another shape or dtype.

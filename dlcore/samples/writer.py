@@ -172,8 +172,8 @@ class PartWriter:
     def table(self, header: Sequence[str], rows: Iterable[Sequence[str | float]]) -> Part:
         """Describes a table, and writes no file.
 
-        The report shades it as a confusion matrix where the first cells of its rows are the names
-        of `header` without the first.
+        The report shades it as a confusion matrix where the first cells of its rows, two at least,
+        are the names of `header` without the first, and no other cell is negative or text.
 
         Args:
             header: names of the columns.

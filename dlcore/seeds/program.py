@@ -37,6 +37,9 @@ class SeedProgram:
         flags: the run options; `flags.seed` is not used.
         seeds: the seed of each run.
         stride: the number of steps of one call; more steps have less overhead on the host.
+
+    Raises:
+        UsageError: the model rejects its sizes or the shapes of the data.
     """
 
     ahead = 2

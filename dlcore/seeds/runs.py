@@ -42,8 +42,8 @@ def train(
 ) -> int:
     """Trains `--seeds` runs with consecutive seeds; with `--continue-run` it resumes them.
 
-    All continue from the newest common step (`common_valid_step`). Runs that are done or failed
-    already are not resumed.
+    Runs that are done or failed already are not resumed; the others continue from their newest
+    common step, see `common_valid_step`.
 
     Args:
         page: the experiment file.
@@ -56,8 +56,9 @@ def train(
 
     Raises:
         UsageError: there are several processes, `--continue-run` without `--out`, a run that was
-            started with other code, options or data, or no common checkpoint; the experiment and
-            the options do not fit each other; or an error of `training.trained`.
+            started with other code, options or data, or no common checkpoint that is valid; the
+            experiment and the options do not fit each other; or an error, such as a full disk,
+            ended training.
         KeyboardInterrupt: Ctrl-C, and the states could not be saved.
     """
     if jax.process_count() > 1:

@@ -106,7 +106,8 @@ def paint_unseen(network: AnyStyle, splits: Splits, size: int) -> Paint:
             keeps its size.
 
     Returns:
-        (params, extra, photographs [batch, h, w, 3] in [0, 1]) -> pictures of the same shape.
+        (params, extra, photographs [batch, h, w, 3] in [0, 1], h and w multiples of 8) -> pictures
+        of the same shape, in [0, 1].
     """
 
     def paint(params: Params, extra: Extra, photograph: Array) -> Array:

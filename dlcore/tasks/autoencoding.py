@@ -244,9 +244,9 @@ def sparse_samples(
 ) -> Callable[[State, Array], list[Sample]]:
     """Shows decoder filters, from the most to the least active unit, and reconstructions.
 
-    Activity is the fraction of images for which a unit is positive. Filters are those of every k-th
-    unit in this order, at most 100; k is the number of units // 100, at least 1. Each is scaled to
-    its own largest weight. Reconstructed are the first 20 test images.
+    Activity is the fraction of images for which a unit is positive. In descending order of it, the
+    filters of every k-th unit are shown, at most 100; k is the number of units // 100, at least 1.
+    Each filter is scaled to its largest weight. Reconstructed are the first 20 test images.
 
     Args:
         model: a sparse autoencoder of images of 28x28, see `coded`, whose decoder is one Dense

@@ -78,7 +78,7 @@ class Describer:
             Tokens int32 [batch, size.longest], filled up with `END` after the caption; the sum of
             the log-probabilities of the caption and of its first `END`, if it has one, in nats
             [batch]; and the attention weights over the picture with which each token is predicted,
-            [batch, size.longest, positions].
+            averaged over heads and layers, [batch, size.longest, positions].
         """
         length, pixels = self.size.longest, to_signed(image)
         step, state = begin(self.size, params[self.name], pixels, beams, length)
@@ -100,8 +100,9 @@ def evaluators(describer: Describer, splits: Splits) -> list[Evaluator]:
     """Evaluates `scores` of greedy captions during training, and of beam search at the end.
 
     Greedy captions (suffix `_greedy`) are scored on validation during training and on test at the
-    end; those of beam search (no suffix) on both at the end, with `calibration_error`, of their
-    probabilities as those of an exact match. At the end also, on test: with the suffix
+    end; those of beam search (no suffix) on validation and test at the end, with
+    `calibration_error`, that of a caption's probability, taken as the probability that the caption
+    equals the true one. At the end also, on test: with the suffix
     `_of_nearest`, `scores` of the caption of the training picture whose pixels are nearest, and
     `with_unknown_word`, the fraction of true captions with a word that training lacks, which the
     network cannot generate.

@@ -30,10 +30,10 @@ def loss(
 
     Args:
         model: computes logits [batch, classes] of a batch with `label`, int [batch], and `mask`,
-            float [batch], the weights of both means. Where a batch has `label_fraction`, float
-            [batch], and `partner_label`, int [batch] (mixup, CutMix), the target is `label` with
-            the weight `label_fraction` and `partner_label` with the rest; accuracy compares with
-            `label`.
+            float [batch], by which loss and accuracy are weighted. Where a batch has
+            `label_fraction`, float [batch], and `partner_label`, int [batch] (mixup, CutMix), the
+            target is `label` with the weight `label_fraction` and `partner_label` with the rest;
+            accuracy compares with `label`.
         label_smoothing: s; in training only, the target t becomes (1 - s) t + s / classes (Szegedy
             et al. 2016, eq. 9).
         evaluation_metrics: (logits, batch) -> {name: Mean}, further metrics, in evaluation only.
