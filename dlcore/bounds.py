@@ -115,18 +115,27 @@ def numbers(config: Dataclass) -> Iterator[tuple[str, int | float, Range | None]
     Raises:
         UsageError: an annotation of the dataclass names an unknown type.
     """
-    try:
-        hints = get_type_hints(type(config), include_extras=True)
-    except NameError as error:
-        raise UsageError(
-            f"the types of {type(config).__qualname__} cannot be read: {error}"
-        ) from error
+    hints = hints_of(config)
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             yield from numbers(value)
         else:
             yield from _of(field.name, value, hints[field.name])
+
+
+def hints_of(config: Dataclass) -> dict[str, Any]:
+    """Returns {field: type} of a dataclass, with the ranges that are annotated.
+
+    Raises:
+        UsageError: an annotation names an unknown type.
+    """
+    try:
+        return get_type_hints(type(config), include_extras=True)
+    except NameError as error:
+        raise UsageError(
+            f"the types of {type(config).__qualname__} cannot be read: {error}"
+        ) from error
 
 
 def _of(name: str, value: object, hint: object) -> Iterator[tuple[str, int | float, Range | None]]:

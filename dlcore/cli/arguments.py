@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Annotated, TypeVar, cast, get_type_hints
+from typing import Annotated, TypeVar, cast
 
 from dlcore import bounds
 from dlcore.bounds import Dataclass
@@ -106,7 +106,7 @@ def _described(
     names = flag_names(config) if names is None else names
     experiment = experiment or type(config).__module__.rpartition(".")[2]
     texts = field_words.words(type(config), experiment)
-    hints = get_type_hints(type(config), include_extras=True)
+    hints = bounds.hints_of(config)
     fields: list[tuple[str, object]] = []
     values: dict[str, object] = {}
     for field in dataclasses.fields(config):

@@ -172,6 +172,8 @@ def _builder(name: str, root: Path) -> DatasetBuilder:
         ours = importlib.import_module(f"dlcore.data.builders.{title}").Builder
         if version and version != str(ours.VERSION):
             raise UsageError(f"{name} cannot be prepared: dlcore has {title}:{ours.VERSION}")
+        if config and config not in (known := list(ours.builder_configs)):
+            raise UsageError(f"{title} has no config {config!r}{_nearest(config, known)}")
         return ours(data_dir=root, config=config)
     try:
         with _quiet():

@@ -76,8 +76,8 @@ def stratified(
 
     Raises:
         UsageError: a fraction below 0, fractions that leave nothing for training, a class with
-            fewer examples than there are splits, or a validation or test split with fewer
-            examples than there are classes.
+            fewer examples than there are splits, or a split with fewer examples than there are
+            classes.
     """
     from sklearn.model_selection import StratifiedShuffleSplit
 
@@ -93,7 +93,13 @@ def stratified(
     for name, fraction in (("test", test), ("validation", validation)):
         if size := _size(len(classes), fraction, len(names), name):
             chosen = StratifiedShuffleSplit(1, test_size=size, random_state=seed)
-            inside, outside = next(chosen.split(rest, classes[rest]))
+            try:
+                inside, outside = next(chosen.split(rest, classes[rest]))
+            except ValueError as error:  # too few examples of a class, or for all classes
+                raise UsageError(
+                    f"the {name} split cannot have every class ({error}): merge classes, change the"
+                    " fractions, or split by hash"
+                ) from error
             rest, held_out[name] = rest[inside], rest[outside]
     return _parts(len(classes), held_out)
 

@@ -169,7 +169,7 @@ def _gathered(streams: Sequence[Stream], steps: Sequence[int]) -> Batch:
     first = streams[0]
     each = [(stream, step) for stream in streams for step in steps]
     index = np.concatenate([stream.index(step) for stream, step in each])
-    source, augments = first.source, isinstance(innermost(first.source), Mapped)
+    source, augments = first.source, hasattr(innermost(first.source), "augmented")
     if not isinstance(source, Partnered) and not augments:
         return source.gather(index)
     next_row = (first.rows + 1) % first.batch

@@ -73,6 +73,8 @@ def load(
     prepared = find(name, data_dir)
     plain_split, start, stop = _parse(prepared, split)
     names = None if features is None else tuple(sorted(set(features)))
+    if names == ():
+        raise UsageError(f"no features of {prepared.name} are named: name some, or None for all")
     full = cached(
         cache_key(prepared, plain_split, names),
         prepared.name,

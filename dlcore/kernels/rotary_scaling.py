@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import jax.numpy as jnp
 import numpy as np
@@ -53,6 +53,8 @@ class Rope:
                 f"rotary positions need a base above 0, a fraction in (0, 1] and a factor of at"
                 f" least 1, not {self.base}, {self.fraction} and {self.factor}"
             )
+        if self.scaling not in get_args(Scaling):
+            raise ValueError(f"scaling {self.scaling!r} is none of {', '.join(get_args(Scaling))}")
         if self.scaling == "yarn" and self.context < 1:
             raise ValueError("yarn needs `context`: the tokens of the context in training")
         if self.scaling == "yarn" and self.base <= 1:

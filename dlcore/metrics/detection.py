@@ -93,10 +93,13 @@ def average_precision(
 
     Raises:
         UsageError: pycocotools is not installed.
+        ValueError: `true` and `detected` have different numbers of images.
 
     Source: Lin et al. 2014, cocodataset.org.
     """
     require()
+    if len(true) != len(detected):
+        raise ValueError(f"{len(true)} images have objects, and {len(detected)} detections")
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 

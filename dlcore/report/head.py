@@ -123,9 +123,10 @@ def _headline(run: Run) -> Html | None:
         return el(
             "div", _result(main, named, run.numbers("results", named)[main]), class_="headline"
         )
+    of_split = str(run.get("published", "split") or "test")
     scored = [
         s
-        for s in ("test", "validation", *run.mapping("results"))
+        for s in (of_split, "test", "validation", *run.mapping("results"))
         if run.numbers("results", s) and s != "train"
     ]
     split = next((s for s in scored if metric in run.numbers("results", s)), None)
@@ -149,8 +150,10 @@ def _headline(run: Run) -> Html | None:
     parts: list[object] = _result(metric, split, ours)
     if is_number(published):
         source = el("span", run.get("published", "source") or "", class_="source")
-        parts.append(_difference(ours, published, run.get("published", "better")))
-        parts.append(el("p", f"published {number(published)}", source, class_="published"))
+        if split == of_split:
+            parts.append(_difference(ours, published, run.get("published", "better")))
+        where = "" if split == of_split else f" on {of_split}"
+        parts.append(el("p", f"published {number(published)}{where}", source, class_="published"))
     if is_number(published) and (run.get("config", "offline") or run.get("run", "offline")):
         names = ", ".join(
             dict.fromkeys(str(run.get("data", s, "name") or "unnamed") for s in run.mapping("data"))

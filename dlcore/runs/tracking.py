@@ -180,7 +180,8 @@ class TrackingWriter:
         try:
             self._tracker.end(done)
         except Exception as error:
-            self._fail(error)
+            if not self._failed:
+                self._fail(error)
 
     @property
     def _log(self) -> Path:

@@ -89,8 +89,8 @@ def again(experiment: Experiment, flags: RunOptions, last: int) -> dict[int, Has
 
     Args:
         experiment: the experiment.
-        flags: the run options, of which the folder and the intervals of logging, evaluation and
-            saving are not used.
+        flags: the run options, of which the folder, the patience, and the intervals of logging,
+            evaluation and saving are not used.
         last: the number of steps.
 
     Returns:
@@ -99,7 +99,7 @@ def again(experiment: Experiment, flags: RunOptions, last: int) -> dict[int, Has
     """
     with tempfile.TemporaryDirectory(prefix="dlcore-verify-") as folder:
         quiet = dataclasses.replace(
-            flags, log_every=last, eval_every=last + 1, save_every=last + 1, out=folder
+            flags, log_every=last, eval_every=last + 1, save_every=last + 1, patience=0, out=folder
         )
         fresh: cards.Card = {}
         trainer = single(experiment, quiet, Path(folder), fresh)

@@ -264,7 +264,7 @@ def sparse_samples(
         x = flat(test.arrays)[:count]
         y, code = coded(model, state, x - mean)
         order = np.argsort(-(code > 0).mean(0), kind="stable")
-        shown = order[:: max(1, len(order) // 100)][:100]
+        shown = order[np.linspace(0, len(order) - 1, min(len(order), 100)).round().astype(int)]
         kernel = np.asarray(state.params[model.name]["decoder"]["Dense_0"]["kernel"])
         filters = kernel[shown].reshape(-1, 28, 28)
         shades = 0.5 + 0.5 * filters / np.abs(filters).max((1, 2), keepdims=True)

@@ -76,7 +76,7 @@ class FoldsPredictor:
         for row, item in enumerate(items):
             for at, name in enumerate(self.facts.features):
                 value = columns.number(item.values[name])
-                if value is None:
+                if value is None or not np.isfinite(np.float32(value)):
                     raise UsageError(
                         f"{item.where}: {item.values[name] or 'nothing'!r} in column {name!r} is no"
                         " finite number: the networks have learned from rows without missing values"

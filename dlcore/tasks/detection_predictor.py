@@ -94,8 +94,8 @@ class DetectionPredictor:
         Raises:
             UsageError: an array of another shape or dtype.
         """
-        if hasattr(value, "convert"):
-            return self._item(value)
+        if isinstance(value, Image.Image):
+            return self._item(image_decoding.of_8_bits(value))
         array = np.asarray(value)
         if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3:
             raise UsageError(

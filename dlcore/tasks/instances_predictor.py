@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Integer
+from PIL import Image
 
 from dlcore.bounds import PositiveInt
 from dlcore.data.facts import Facts
@@ -97,7 +98,9 @@ class InstancePredictor:
         Raises:
             UsageError: an array of another shape or dtype, or an empty one.
         """
-        array = np.asarray(value.convert("L") if hasattr(value, "convert") else value)
+        if isinstance(value, Image.Image):
+            value = image_decoding.of_8_bits(value).convert("L")
+        array = np.asarray(value)
         array = array[..., None] if array.ndim == 2 else array
         if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 1 or not array.size:
             raise UsageError(

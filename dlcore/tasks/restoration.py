@@ -51,6 +51,7 @@ def loss(model: Model) -> Loss:
     def cross_entropy(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
         x = grey(batch)
         (y, _), extra = model(params, extra, batch, key, train)
+        y = y.astype(x.dtype)
         squared = ((jax.nn.sigmoid(y) - x) ** 2).mean((1, 2, 3))
         xent = optax.sigmoid_binary_cross_entropy(y, x).mean((1, 2, 3))
         psnr = -10 * jnp.log10(jnp.maximum(squared, 1e-10))

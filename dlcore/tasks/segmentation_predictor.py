@@ -57,13 +57,13 @@ class MapPredictor:
     def item(self, value: object) -> Image.Image:
         """Converts an array uint8 [height, width, 1 or 3] or [height, width] to an image of Pillow.
 
-        An image of Pillow is returned unchanged.
+        An image of Pillow keeps the upper 8 of 16 bits, if it has so many.
 
         Raises:
             UsageError: the array is empty, not uint8, or of another shape.
         """
         if isinstance(value, Image.Image):
-            return value
+            return image_decoding.of_8_bits(value)
         array = np.asarray(value)
         image = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3))
         if array.dtype != np.uint8 or not image or 0 in array.shape:

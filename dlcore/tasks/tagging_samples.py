@@ -167,12 +167,15 @@ def _of_words(
             p.append(float(probability))
             if ours != theirs:
                 rows.append((sentence.text, word, ours, theirs, digits(probability)))
+    marked = _marked_words(found[:shown], sentences[:shown], number)
+    if not true:
+        return [marked]
     rows.sort(key=lambda row: -row[4])
     header = ("sentence", "word", "predicted", "true", "probability")
     mistakes = [Table("The most certain wrong tags", header, tuple(rows[:20]))] if rows else []
     right = [a == b for a, b in zip(true, guess, strict=True)]
     return [
-        _marked_words(found[:shown], sentences[:shown], number),
+        marked,
         by_class("Test words", np.array(true), np.array(guess), classes),
         confusions("Test words", np.array(true), np.array(guess), classes),
         *mistakes,

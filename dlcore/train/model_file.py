@@ -51,7 +51,7 @@ def save(state: State, path: Path, **metadata: str) -> None:
 
     # The library writes the memory of an array as it lies, which must be C order.
     named = {name: np.asarray(leaf, order="C") for name, leaf in _named(state).items()}
-    about = {"format": str(FORMAT), "step": str(int(state.step)), **metadata}
+    about = {**metadata, "format": str(FORMAT), "step": str(int(state.step))}
     try:
         with files.replacing(path) as file:
             file.write(safetensors.save(named, about))

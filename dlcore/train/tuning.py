@@ -262,6 +262,8 @@ def tuned(
         raise UsageError(f"nothing of {model.name!r} is trained: give patterns of paths")
     for path in chosen["low_rank"]:
         _check(path, shapes[path], rank)
+    if rank < 1:
+        raise UsageError(f"a rank of {rank}: it is at least 1")
     pairs = {kind: tuple((path, shapes[path]) for path in paths) for kind, paths in chosen.items()}
     net = Changes(pairs["low_rank"], pairs["full"], rank)
     return Tuned(model, Model(name, net, lambda batch, key, train: ()), alpha / rank)

@@ -107,6 +107,10 @@ def test_an_array_is_a_data_set_in_one_line() -> None:
         (lambda: split.by_hash(KEYS, float("nan")), "fractions from 0"),
         (lambda: split.stratified(["a", "a", "a", "b"]), "class b has 1 examples"),
         (lambda: split.stratified(["a", "b"] * 4, 0.1, 0.1), "fewer than the 2 classes"),
+        (
+            lambda: split.stratified(["a", "a", "a", "b", "b", "b"] * 2, 0.4, 0.5),
+            "the validation split cannot have every class",
+        ),
         (lambda: split.by_group(["a", "a", "b"]), "2 groups are too few for 3 splits"),
         (lambda: split.folds(3, 4, 0), "4 folds of 3 examples: choose from 2 to 3"),
         (lambda: split.folds(3, 1, 0), "1 folds"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlcore.data.source import Partnered, Source, arrays
+from dlcore.data.source import Batch, Partnered, Source, arrays
 from dlcore.data.stream import Stream, Streams, in_order, permutation
 
 pytestmark = pytest.mark.quick
@@ -176,3 +176,29 @@ def test_streams_iterate_a_stride_at_a_time() -> None:
     np.testing.assert_array_equal(
         np.concatenate([each["x"] for each in made], axis=1), streams.at(6, 6)["x"]
     )
+
+
+class Counted:
+    """A source of one's own that counts the calls of `augmented`."""
+
+    def __init__(self) -> None:
+        self.examples = arrays("own", "1", "train", {"x": np.arange(8)})
+        self.info, self.calls = self.examples.info, 0
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def gather(self, index: np.ndarray) -> Batch:
+        return self.examples.gather(index)
+
+    def augmented(self, index: np.ndarray, keys: np.ndarray) -> Batch:
+        assert keys.shape == (len(index), 2)
+        self.calls += 1
+        return {"x": -self.examples.gather(index)["x"]}
+
+
+def test_a_source_of_ones_own_that_augments_is_augmented_in_training() -> None:
+    source = Counted()
+    batch = next(iter(Stream(source, 8, 0, np.arange(8)).steps(0, 1, 1)))
+    assert sorted(batch["x"].ravel()) == [*range(-7, 1)]
+    assert source.calls == 1

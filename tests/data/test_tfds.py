@@ -151,6 +151,7 @@ def test_truncated_cache_is_named_and_rebuilt(
         (("image", "tags"), "feature 'tags' of tiny_pictures varies in shape (?), "),
         (None, "feature 'tags' of tiny_pictures varies in shape (?), "),
         (("image", "word"), "feature 'word' of tiny_pictures holds no numbers, "),
+        ((), "no features of tiny_pictures are named"),
         (("picture",), "has no feature 'picture': it has image, label, number, point, tags, word"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxtyping import TypeCheckError
 
 from dlcore.kernels.attention import rotary
 from dlcore.kernels.rotary_scaling import Rope, scaled_rotary
@@ -74,6 +75,10 @@ def test_numbers_outside_their_range_are_refused() -> None:
     for wrong in ({"base": 0.0}, {"fraction": 0.0}, {"fraction": 1.1}, {"factor": 0.5}):
         with pytest.raises(ValueError, match="rotary positions need a base above 0"):
             Rope(**wrong)
+    with pytest.raises(
+        (ValueError, TypeCheckError), match="longrope"
+    ):  # types are checked in tests
+        Rope(scaling="longrope")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="yarn needs `context`"):
         Rope(scaling="yarn")
     with pytest.raises(ValueError, match="yarn needs a base above 1"):

@@ -75,6 +75,18 @@ def test_the_headline_is_the_metric_that_the_experiment_names(tmp_path: Path) ->
         assert headline(folder, published=None, results=results) == shown
 
 
+def test_a_number_published_for_another_split_is_compared_with_that_split_alone(
+    tmp_path: Path,
+) -> None:
+    published = {"metric": "f1", "value": 0.5, "source": "s", "better": "higher", "split": "dev"}
+    results = {"test": {"f1": 0.6}, "dev": {"f1": 0.4}}
+    shown_texts = headline(tmp_path / "a", published=published, results=results)
+    assert shown_texts[:2] == ["f1 on dev", "0.4000"]
+    assert "worse than published" in " ".join(shown_texts)
+    shown_texts = headline(tmp_path / "b", published=published, results={"test": {"f1": 0.6}})
+    assert shown_texts[:4] == ["f1 on test", "0.6000", "published 0.5000 on dev", "s"]
+
+
 def test_without_a_published_number_the_headline_is_a_metric_of_which_more_is_better(
     tmp_path: Path,
 ) -> None:

@@ -56,6 +56,8 @@ class Memory:
             self.sent[step, name] = value
 
     def end(self, done: bool) -> None:
+        if self.until < 10**9:
+            raise ConnectionError("no server at the end")
         self.ended.append(done)
 
 
@@ -180,6 +182,7 @@ def test_a_tracker_that_fails_is_reported_once_and_ends_nothing(
     assert cli.main([*WORDS, "--track", "mlflow", "--out", "run"]) == 0
     said = capsys.readouterr().err
     assert said.count("tracking ended after step 4 (no server); the run continues") == 1
+    assert "at the end" not in said
     assert len(logged(Path("run"), "train")) == 12
 
 

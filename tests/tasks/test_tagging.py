@@ -89,6 +89,18 @@ def test_intents_and_words_are_shown_right_and_wrong(monkeypatch: pytest.MonkeyP
     assert calibration["series"][1].name == "predictions, error 0.350"
 
 
+def test_words_whose_tags_training_lacks_are_shown_without_scores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = [Prediction(["N"], np.array([0.9]), [], [], "", 0.0)]
+    monkeypatch.setattr(tagging_samples, "predicted", lambda *_: found)
+    facts = Facts(classes=["N", "V"], spans=False, intents=[], length=5)
+    source: Any = dataclasses.make_dataclass("Source", ["sentences"])((of_words(["a"], ["X"]),))
+    decoder = tagging.Decoder(lambda *_: None, facts)  # type: ignore[arg-type]
+    (text,) = (vars(each) for each in tagging_samples.samples(decoder, source)(None, None))  # type: ignore[arg-type]
+    assert [(s.label, s.colour) for s in text["spans"]] == [("N, truly X", "wrong")]
+
+
 TEXTS = ["Zoë 🙂 met José\u0301 in São Paulo .", "", "word " * 40, "👩‍🚀!"]
 
 

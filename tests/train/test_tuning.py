@@ -180,6 +180,7 @@ def test_the_matrices_of_a_gpt_are_all_but_its_norms_and_rank_0_trains_the_whole
         ((), (), 2, "nothing of 'net' is trained"),
         (("head",), (), 2, r"head/bias has the shape \(3,\), and only a matrix"),
         (("head/kernel",), (), 4, "--rank 4 is outside 1 to 3, the smaller side of head/kernel"),
+        ((), ("head",), 0, "a rank of 0: it is at least 1"),
     ],
 )
 def test_what_cannot_be_tuned_is_refused(

@@ -54,7 +54,7 @@ class Column(TypedDict, total=False):
 MISSING = frozenset(("", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "null", "none", "?"))
 """Cells that stand for a missing value, in lower case."""
 MOST = 256  # categories of a column that have an input of their own
-_MOSTLY = 0.9  # a column of so many numbers is meant as numbers
+_WRONG = 10  # a column is meant as numbers if at most one of so many cells is no number
 _FEW = 20  # so many different texts are categories, even where each is in one row
 
 
@@ -94,7 +94,7 @@ def recognised(
     """
     present = [i for i, cell in enumerate(cells) if not is_missing(cell)]
     wrong = [i for i in present if number(cells[i]) is None]
-    if wrong and len(wrong) <= (1 - _MOSTLY) * len(present):
+    if wrong and _WRONG * len(wrong) <= len(present):
         raise UsageError(
             f"{where[wrong[0]]}: {cells[wrong[0]]!r} in column {name!r} is no finite number, and"
             f" {len(present) - len(wrong)} of its {len(present)} cells are: mend it, or leave it"

@@ -77,6 +77,8 @@ def grouped(path: Path, suffixes: Sequence[str] = ()) -> tuple[dict[str, list[Pa
         if empty := [split for split, files in found.items() if not files]:
             raise UsageError(f"{path / empty[0]} holds no files{kinds}: put some in, or remove it")
         return found, True
+    if lone := [split for split in SPLITS if (path / split).is_dir()]:
+        raise UsageError(f"{path} has a folder {lone[0]} but none called train: add or rename one")
     files = _fitting(path, suffixes)
     if not files:
         raise UsageError(f"{path} holds no files{kinds}: put some in")

@@ -43,9 +43,12 @@ def resized(
         shape: [height, width, 3] (RGB), [height, width, 1] or [height, width] (grey).
         resampling: Pillow's filter; images that a network is given are to be resized by the filter
             by which its training images were.
+
+    Raises:
+        UsageError: pixels of more than 16 bits.
     """
     height, width, channels = shape if len(shape) == 3 else (*shape, 1)
-    converted = image.convert("L" if channels == 1 else "RGB")
+    converted = of_8_bits(image).convert("L" if channels == 1 else "RGB")
     resized = converted.resize((width, height), resampling)
     return np.asarray(resized, np.uint8).reshape(tuple(shape))
 
@@ -64,7 +67,7 @@ def of_value(
         resampling: the filter of `resized`.
 
     Raises:
-        UsageError: an array of another shape or dtype.
+        UsageError: an array of another shape or dtype, or pixels of more than 16 bits.
     """
     if isinstance(value, Image.Image):
         return resized(value, shape, resampling)
@@ -87,7 +90,7 @@ def upright(file: Path) -> Image.Image:
     """
     try:
         with Image.open(file) as opened:
-            return _of_8_bits(ImageOps.exif_transpose(opened))
+            return of_8_bits(ImageOps.exif_transpose(opened))
     # decoders raise anything: OSError, SyntaxError, struct.error, DecompressionBombError
     except Exception as error:
         what = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -97,11 +100,15 @@ def upright(file: Path) -> Image.Image:
         ) from error
 
 
-def _of_8_bits(image: Image.Image) -> Image.Image:
-    """Keeps the upper 8 of 16 bits; `convert` would map all levels above 255 to white."""
+def of_8_bits(image: Image.Image) -> Image.Image:
+    """Keeps the upper 8 bits of an image of 16; `convert` would map all levels above 255 to white.
+
+    Raises:
+        UsageError: pixels of more than 16 bits, or below 0.
+    """
     if not image.mode.startswith(("I", "F")):
         return image
     levels = np.asarray(image)
     if levels.dtype.kind == "f" or levels.min() < 0 or levels.max() >= 1 << 16:
-        raise ValueError(f"its pixels are {image.mode}, of more than 16 bits")
+        raise UsageError(f"its pixels are {image.mode}, of more than 16 bits: save them with 8")
     return Image.fromarray((levels >> 8).astype(np.uint8))

@@ -166,10 +166,10 @@ def _of_record(
 
 def _own(path: Path, canvas: tuple[int, int], most: int) -> Splits:
     found = box_summary.read(path)
-    if not found.problems:
-        found.check(most)
     found.refuse()
     found.divide()
+    if not found.problems:
+        found.check(most)
     found.refuse()
     made: dict[str, Source] = {}
     for split, pictures in found.splits.items():

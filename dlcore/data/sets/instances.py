@@ -198,10 +198,10 @@ def _of_files(labelled: own.Labelled, split: str) -> Pairs:
 
 
 def _numbered(numbers: np.ndarray) -> np.ndarray:
-    """Instances by number; a mask of two values has one instance a connected area."""
+    """Instances by number; a mask of one value beside 0 has one instance a connected area."""
     from scipy import ndimage
 
-    if len(np.unique(numbers)) > 2:
+    if len(np.unique(numbers[numbers > 0])) > 1:
         return numbers
     connected: Sequence[np.ndarray] = ndimage.label(numbers > 0)
     return np.asarray(connected[0], np.int32)

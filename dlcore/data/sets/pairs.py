@@ -178,7 +178,7 @@ def packed(corpus: Corpus, subwords: Subwords, split: str, length: int, longest:
         `weight`, float32, 1 at targets and 0 at padding.
 
     Raises:
-        ValueError: the split has no pair, or all are too long.
+        UsageError: the split has no pair, or all are too long.
     """
     pairs = list(
         zip(
@@ -192,7 +192,7 @@ def packed(corpus: Corpus, subwords: Subwords, split: str, length: int, longest:
         pairs = [pair for pair, size in zip(pairs, sizes, strict=True) if size.max() <= longest]
         sizes = sizes[sizes.max(1) <= longest]
     if not pairs:
-        raise ValueError(f"{corpus.name}/{split} has no pair of at most {longest} tokens")
+        raise UsageError(f"{corpus.name}/{split} has no pair of at most {longest} tokens")
     length = max(length, int(sizes.max()))
     place, rows = first_fit(sizes, length)
     out = {
@@ -256,8 +256,7 @@ def load(
 
     Raises:
         UsageError: another name, a set that is not prepared, a vocabulary that is too small or too
-            large for the texts, or faults in a user's files.
-        ValueError: as `packed`.
+            large for the texts, a split whose pairs are all too long, or faults in a user's files.
     """
     if name != "multi30k_en_de":
         raise UsageError(f"{name!r} is no set of sentence pairs: choose multi30k_en_de")

@@ -24,6 +24,7 @@ from dlcore.errors import UsageError
 from dlcore.options import DataSource
 
 SPECIALS = ("[pad]", "[sep]", "[mask]")  # models recognise padding by its index 0
+_POLARITY = "sentence_polarity:1.0.1"  # 1.0.0 has letters with accents in the wrong encoding
 _APART = re.compile(r"[^\w\s']|_")
 
 
@@ -56,14 +57,14 @@ def packed(
         int32 [rows, length]; the rest that does not fill a row is left out.
 
     Raises:
-        ValueError: the text is shorter than a row.
+        UsageError: the text is shorter than a row.
     """
     sep = np.array([subwords.special("[sep]")], np.int32)
     stream = np.concatenate(
         [part for tokens in subwords.encode_all(lines) for part in (sep, tokens)]
     )
     if len(stream) < length:
-        raise ValueError(f"the text has {len(stream)} tokens: too few for a row of {length}")
+        raise UsageError(f"the text has {len(stream)} tokens: too few for a row of {length}")
     return stream[: len(stream) // length * length].reshape(-1, length)
 
 
@@ -189,7 +190,8 @@ def load(name: str, source: DataSource, subwords: Subwords, length: int, fold: i
         return encoded(infos, labelled, classes, subwords, length, **facts)
     offline = is_offline(name, source)
     labelled, classes = sets[name](offline, fold)
-    version = embedded.documentation_version() if offline else tfds.version(name)
+    prepared = _POLARITY if name == "sentence_polarity" else name
+    version = embedded.documentation_version() if offline else tfds.version(prepared)
     of_fold = f" of fold {fold}" if name == "sentence_polarity" else ""
     of = "documentation" if offline else name
     infos = {split: (of, version, split + of_fold) for split in labelled}
@@ -319,7 +321,7 @@ def _polarity(offline: bool, fold: int) -> LabelledClasses:
         texts = [text for text, topic in zip(texts, label, strict=True) if topic < 2]
         label, classes = label[label < 2], ("first topic", "second topic")
     else:
-        name = "sentence_polarity:1.0.1"  # 1.0.0 has letters with accents in the wrong encoding
+        name = _POLARITY
         columns = tfds.columns(name, "train", ["text", "label"])
         texts, label = columns["text"], np.array(columns["label"], np.int32)
         classes = tfds.class_names(name)

@@ -134,9 +134,8 @@ def load(
 
     Raises:
         UsageError: as `corpus`; too little text for the vocabulary or a window; another layout than
-            windows without a vocabulary; or, of prepared tokens, the layout "lines", or as
-            `token_shards.load`.
-        ValueError: with the layout "lines", a split with too little text for a row.
+            windows without a vocabulary; with the layout "lines", a split with too little text for
+            a row; or, of prepared tokens, the layout "lines", or as `token_shards.load`.
     """
     if isinstance(source, Path) and token_shards.is_one(source):
         return _prepared(source, length, layout, overlap, vocabulary)

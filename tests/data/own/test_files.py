@@ -95,6 +95,7 @@ def test_splits_are_folders_or_files_of_their_names(tmp_path: Path) -> None:
     [
         (["train/x.txt", "val/x.txt"], "val is a folder beside .*train: rename it to validation"),
         (["train.txt", "other.txt"], "holds train.txt and other.txt: name all files for their spl"),
+        (["training/x.txt", "test/x.txt"], "has a folder test but none called train"),
         (["test.txt"], "has files for test, but none for train"),
         (["train/x.txt", "test/.x"], "test holds no files"),
         ([], "holds no files"),

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from dlcore.data.own import image_decoding
+from dlcore.errors import UsageError
 
 pytestmark = pytest.mark.quick
 
@@ -28,6 +29,10 @@ def test_what_decoding_does_by_hand(tmp_path: Path) -> None:
     # 16 bits: the upper 8 of each
     Image.fromarray(grey.astype(np.uint16) * 256 + 99).save(file)
     np.testing.assert_array_equal(image_decoding.read(file, (2, 3)), grey)
+    deep = Image.fromarray(grey.astype(np.uint16) * 256 + 99)
+    np.testing.assert_array_equal(image_decoding.of_value(deep, (2, 3)), grey)
+    with pytest.raises(UsageError, match="of more than 16 bits"):
+        image_decoding.of_value(Image.fromarray(np.full((2, 3), 1 << 17, np.int32)), (2, 3))
     # transparency is left out; of an animation the first frame counts
     Image.fromarray(np.stack([grey] * 3 + [grey * 0], -1), "RGBA").save(file)
     np.testing.assert_array_equal(image_decoding.read(file, (2, 3)), grey)

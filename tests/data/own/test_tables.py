@@ -135,6 +135,18 @@ def test_equal_numbers_whose_deviation_is_rounded_are_constant(tmp_path: Path) -
         quiet(write(tmp_path, "\n".join(["x,y,split", *lines])), "y", "number")
 
 
+@pytest.mark.parametrize("count", [10, 20, 30, 70])
+def test_one_wrong_cell_of_ten_is_a_fault_and_more_are_a_category(count: int) -> None:
+    where, train = [f"row {i}" for i in range(count)], np.arange(count)
+    cells = [*["x"] * (count // 10), *map(str, range(count - count // 10))]
+    with pytest.raises(UsageError, match="row 0: 'x' in column 'a' is no finite number"):
+        columns.recognised("a", cells, where, train)
+    assert columns.recognised("a", ["x", *cells[:-1]], where, train)["kind"] in (
+        "category",
+        "ignored",
+    )
+
+
 def test_a_target_whose_deviation_overflows_is_refused(tmp_path: Path) -> None:
     lines = ["1,1e200,train", "2,3e200,train", "1,2e200,validation", "2,1e200,test"]
     with pytest.raises(UsageError, match="the target 'y' has numbers too large"):

@@ -45,6 +45,12 @@ def test_borders_are_what_an_erosion_takes() -> None:
     assert (labels[numbers == 0] == 0).all()
 
 
+def test_masks_of_numbers_keep_them_and_of_one_value_are_counted_by_area() -> None:
+    touching = np.array([[1, 1, 2, 2]] * 2)  # without background
+    np.testing.assert_array_equal(instances._numbered(touching), touching)
+    np.testing.assert_array_equal(instances._numbered(np.array([[9, 0, 9, 9]])), [[1, 0, 2, 2]])
+
+
 def test_tiles_cover_an_image_and_small_images_are_continued() -> None:
     image = np.arange(40 * 70, dtype=np.uint16).reshape(40, 70, 1)
     tiles = instances._tiles(([image], [np.zeros((40, 70), int)]), 32)["image"]

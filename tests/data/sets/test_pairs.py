@@ -112,7 +112,7 @@ def test_padding_cuts_nothing() -> None:
     np.testing.assert_array_equal(pairs.padded(rows, 3), [[5, 6, 0], [7, 0, 0]])
     with pytest.raises(ValueError, match="2 tokens does not fit into 1"):
         pairs.padded(rows, 1)
-    with pytest.raises(ValueError, match="no pair of at most 1 tokens"):
+    with pytest.raises(UsageError, match="no pair of at most 1 tokens"):
         pairs.packed(CORPUS, SUBWORDS, "test", 8, 1)
 
 

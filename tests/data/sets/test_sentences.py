@@ -13,6 +13,7 @@ from sklearn.model_selection import StratifiedKFold
 from dlcore.data.sets import embedded
 from dlcore.data.sets.sentences import SPECIALS, cut, documentation, lines, packed, padded, plain
 from dlcore.data.tokens import Subwords, bpe
+from dlcore.errors import UsageError
 
 TEXTS = ["The film isn't bad at all.", "Don't go!", "a well-made film, and well played"]
 
@@ -39,7 +40,7 @@ def test_packing_keeps_every_piece_in_its_order() -> None:
         assert rows.dtype == np.int32
         np.testing.assert_array_equal(rows.ravel(), stream[: rows.size])
     with pytest.raises(
-        ValueError, match=f"the text has {len(stream)} tokens: too few for a row of 1000"
+        UsageError, match=f"the text has {len(stream)} tokens: too few for a row of 1000"
     ):
         packed(subwords(), said, 1000)
 
