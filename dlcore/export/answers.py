@@ -39,11 +39,12 @@ class Input(NamedTuple):
 
 
 class Unread(NamedTuple):
-    """An input that could not be read.
+    """A message that an input, or one row of a file, could not be read.
 
     Attributes:
-        input: the input; for a faulty row of a file, the whole file.
-        error: the message for the user.
+        input: the input; for a faulty row the file, whose rows without faults are answered all the
+            same (with faulty quotes in .csv only those before them): one `Unread` per faulty row.
+        error: the message for the user; for a faulty row it names the line.
     """
 
     input: Input

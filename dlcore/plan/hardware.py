@@ -22,10 +22,13 @@ class Hardware:
         hop: seconds of latency of one hop between devices.
         network: bytes per second that a device sends out of its host; 0: there is no such limit, as
             in a TPU slice.
-        host: devices in a host; not used where `network` is 0.
-        dimensions: of the torus of a TPU.
-        most: the largest number of devices.
-        gpu: a GPU's properties for XLA, see `_target`.
+        host: largest number of devices in a host (`topologies.parse` sets the planned one); not
+            used where `network` is 0.
+        dimensions: number of dimensions of the torus of a TPU.
+        most: the largest number of devices that a topology can have.
+        gpu: of a GPU, for XLA: (bytes of memory, multiprocessors, float32 lanes of a
+            multiprocessor, clock in GHz, bytes of shared memory of a multiprocessor, and of a block
+            at most, bytes of the level 2 cache, compute capability); () of others.
     """
 
     kind: Literal["tpu", "gpu", "cpu"]

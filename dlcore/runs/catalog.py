@@ -57,7 +57,10 @@ class Page:
 
     @property
     def description(self) -> str:
-        """The file's description, the published number, and each preset as flags."""
+        """Returns the text for `--help`: `about`, the published number if any, and each preset.
+
+        The line of a preset has the flags that differ from the default config.
+        """
         lines = [self.about]
         if self.published:
             lines.append(f"Published: {self.published}")
@@ -157,13 +160,7 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Path:
-    """Finds the file of an experiment.
-
-    Args:
-        name: an experiment of `folder()`, or the path of a file that ends in .py.
-
-    Returns:
-        The file's path: `folder()`/NAME.py, or the given path.
+    """Finds the file of an experiment: `folder()`/NAME.py, or a path that ends in .py.
 
     Raises:
         UsageError: there is none; the message offers the nearest name.

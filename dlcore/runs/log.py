@@ -228,8 +228,8 @@ def rewind(folder: Path, step: int, ended: bool = False, before: int | None = No
         folder: the run.
         step: the step that training continues from.
         ended: `step` is the last step of the run.
-        before: the step that the card names; where it is above 0 although `step` is 0, a warning
-            says that the run starts again at step 0.
+        before: the step of the last checkpoint that the run's card records (`card["step"]`); where
+            it is above 0 although `step` is 0, a warning says that the run starts again at step 0.
 
     Returns:
         If the run has `ended`, the splits whose evaluation at `step` during training stays in the

@@ -72,10 +72,11 @@ def join(heartbeat_seconds: int, environment: Mapping[str, str] | None = None) -
     Args:
         heartbeat_seconds: a process without heartbeat for this time counts as dead, and ends
             the others.
-        environment: the environment variables; None: those of this process.
+        environment: the environment variables, see `found`; None: those of this process.
 
     Returns:
-        Whether the environment names processes; for "auto", whether there are several.
+        Whether the environment names processes; where DLCORE_COORDINATOR is "auto", whether JAX has
+        found more than one. Where none is named, nothing is connected.
 
     Raises:
         UsageError: `found` rejects the environment.

@@ -187,7 +187,8 @@ def collect(model: Logits, classes: int, state: State, batch: Batch) -> Mapping[
     valid = true.sum(-1)
     right = (predicted == labels).astype(jnp.float32)
     values = jnp.stack([valid, confidence * valid, right * valid], -1)
-    bins = jnp.einsum("bpn,bpv->bnv", jax.nn.one_hot(number, _BINS), values)
+    in_bin = jax.nn.one_hot(number, _BINS)
+    bins = jnp.einsum("bpn,bpv->bnv", in_bin, values, precision=jax.lax.Precision.HIGHEST)
     return {"confusion": confusion, "bins": bins}
 
 

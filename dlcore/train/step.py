@@ -41,11 +41,11 @@ class Mean(NamedTuple):
 
 
 class Out(NamedTuple):
-    """What a loss returns.
+    """Holds what a loss returns: means that are not divided yet, and the extra state.
 
     Attributes:
-        loss: the mean that is minimised.
-        metrics: further means to log, by name.
+        loss: the `Mean` that is minimised.
+        metrics: further `Mean`s to log, by name.
         extra: the extra state after this forward pass, of all models.
     """
 

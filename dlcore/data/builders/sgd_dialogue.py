@@ -31,13 +31,13 @@ FILES = {
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of the texts `messages`, a dialogue as JSON, and `dialogue`, its id.
+    """Builds the TFDS set of texts `messages`, a dialogue as JSON, and `dialogue`, its id.
 
     `messages` is a list of [role, content], with the roles user and assistant
-    (`own.dialogues.to_json`); an id, such as "1_00000", is unique within a split only. Of each
-    published split the first files: 2,048 dialogues of train, 512 of validation, 512 of test. The
-    files, see `FILES`, are not downloaded, but must be in the folder of --manual-dir, else
-    UsageError. Licence: CC BY-SA 4.0.
+    (`own.dialogues.to_json`); an id, such as "1_00000", is unique within a split only. Each split
+    has all dialogues of the first files of a published one: train 2,048; validation, which is
+    published as dev, 512; test 512. The files, see `FILES`, are not downloaded, but must be in the
+    folder of --manual-dir, unchanged, else UsageError. Licence: CC BY-SA 4.0.
     """
 
     name = "sgd_dialogue"

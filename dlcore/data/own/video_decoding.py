@@ -73,7 +73,11 @@ def frames(file: Path) -> list[Image.Image]:
 
 
 def is_animation(file: Path) -> bool:
-    """Returns whether a file is an animated image of several frames; False if it cannot be read."""
+    """Returns whether a file is named as an animated image and has several frames.
+
+    The names are those of `ANIMATED`: an animated .png is none, a .tif of several pages is one.
+    False if the file cannot be read.
+    """
     if file.suffix.lower() not in ANIMATED:
         return False
     try:

@@ -133,14 +133,16 @@ def styles(source: DataSource, without: str) -> dict[str, np.ndarray]:
     """Returns the pictures of the known styles except one; offline one drawn style.
 
     Args:
-        source: as of `load`; "published" and a path give the same.
-        without: the name in `STYLES` that is left out, if it is one; offline it is ignored.
+        source: as of `load`. A path changes nothing here: as for "published" the styles are from
+            the prepared set `style_images`.
+        without: the name in `STYLES` that is left out; any other string, such as the file of a
+            picture, leaves none out. Offline it is ignored.
 
     Returns:
         {name: uint8 [height, width, 3]}.
 
     Raises:
-        UsageError: the set is not prepared.
+        UsageError: `style_images` is not prepared.
     """
     if source == "offline":
         return {"stripes": stripes()}
