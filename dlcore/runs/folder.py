@@ -115,11 +115,13 @@ def _numbered(page: Page, number: int) -> Path:
 def claim(folder: Path, page: Page) -> Iterator[None]:
     """Creates the folder of a run, unless it exists, and locks it for the block.
 
-    An error in the block removes the new files and folders, unless metrics.jsonl was created.
+    No file but "lock" is written. An error in the block removes the files and folders that are new
+    and have names of a run's, unless metrics.jsonl was created.
 
     Args:
-        folder: the folder.
-        page: the experiment file of the run.
+        folder: the folder; missing parents are created as well.
+        page: the experiment file of the run, which `keep_page` saves and not this function; an
+            experiment.py of the same text, as a killed start leaves it, is not refused.
 
     Raises:
         UsageError: the folder holds a run, links, or files that a run would overwrite; another
@@ -127,6 +129,7 @@ def claim(folder: Path, page: Page) -> Iterator[None]:
     """
     _refuse_card(folder, page)
     made = _make(folder)
+    lock = {"lock"} if os.path.lexists(folder / "lock") else set()
     with files.held(folder), _locked(folder):
         known = files.identity(folder)
         _refuse_card(folder, page)
@@ -138,7 +141,7 @@ def claim(folder: Path, page: Page) -> Iterator[None]:
             begun = (folder / "metrics.jsonl").exists() and "metrics.jsonl" not in before
             # Otherwise the folder was removed or renamed, and another one has its name.
             if not begun and files.identity(folder) == known:
-                _remove_new(folder, before)
+                _remove_new(folder, before | lock)
                 _remove_empty(made)
             raise
 

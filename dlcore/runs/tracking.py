@@ -98,9 +98,14 @@ class Sent:
         """
         try:
             kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-            names = {field.name for field in dataclasses.fields(cls)}
-            return cls(**{name: value for name, value in kept.items() if name in names})
-        except (ValueError, AttributeError) as error:  # no JSON, or no object
+            if not isinstance(kept, dict):
+                raise TypeError(f"it is {kept!r}")
+            kinds = {"id": str, "step": int, "splits": list, "names": list}
+            for name in [name for name in kinds if name in kept]:
+                if not isinstance(kept[name], kinds[name]):
+                    raise ValueError(f"{name} is {kept[name]!r}")
+            return cls(**{name: kept[name] for name in kinds if name in kept})
+        except (OSError, ValueError, TypeError) as error:
             raise UsageError(
                 f"{file} is damaged ({error}): remove it, and the tracker gets the run once more"
             ) from error

@@ -256,15 +256,21 @@ class Calibrated(NamedTuple):
 def calibrated(folds: list[Pairs], label: np.ndarray) -> Calibrated:
     """Fits the probability that a pair shows one person, and applies it out of fold.
 
-    A person may be in several folds. Where the other folds lack pairs of one person or of two that
-    show none of the people of a fold, the function that is fitted to all folds is used for it.
+    From each fold as many pairs of one person as of two are chosen (`balanced`). The probabilities
+    of a fold's pairs come from a function that is fitted to the chosen pairs of the other folds,
+    without those that show a person of this fold: a person may be in several folds. Where the pairs
+    that are left are not of both kinds, the function that is fitted to all folds is used.
 
     Args:
         folds: of `unseen_pairs`.
         label: of the examples of their source, int [examples].
 
     Returns:
-        Probabilities of balanced pairs of all folds, and the function that is fitted to all.
+        Probabilities of the chosen pairs of all folds, fold by fold, and the function that is
+        fitted to all of these pairs.
+
+    Raises:
+        ValueError: no fold has pairs of both kinds.
     """
     chosen = []
     for found in folds:

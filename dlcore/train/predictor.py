@@ -66,15 +66,15 @@ class Predictor(Protocol):
     def batch(self, state: State, items: Sequence[Any]) -> list[Answer]:
         """Answers a batch of items.
 
-        All batches of a command have the same number of items, so that one program is compiled; the
-        last one is padded by repeating its last item.
+        The caller gives all batches of a command the same number of items, so that one program is
+        compiled: it pads the last batch by repeating its last item, and drops the answers to these.
 
         Args:
             state: trained parameters.
             items: as `items` returned them.
 
         Returns:
-            One answer per item.
+            One answer per item, in their order; also to repeated ones.
         """
 
 

@@ -138,6 +138,7 @@ def test_what_a_run_would_write_over_is_refused(name: str, tmp_path: Path) -> No
         path.write_text("my own")
     else:
         path.mkdir()
+    Path("mine/lock").write_text("my own")
     before = contents(tmp_path)
     with pytest.raises(UsageError, match=rf"mine holds {name}, .* choose another --out"):
         run.train(PAGE, TINY, RunOptions(offline=True, out="mine"))

@@ -117,7 +117,7 @@ def test_what_is_written_again_after_a_resume_is_sent_once(tmp_path: Path) -> No
     assert memory.ended == [False, True]
     sent = tracking.Sent.load(tmp_path / "tracked.json")
     assert (sent.step, sent.splits, sent.names) == (3, ["train"], ["train/loss"])
-    for damaged in ('{"id": ', "[]"):
+    for damaged in ('{"id": ', "[]", "3", '{"step": "x"}', '{"splits": null}'):
         (tmp_path / "tracked.json").write_text(damaged)
         with pytest.raises(tracking.UsageError, match=r"tracked\.json is damaged .*: remove it"):
             tracking.Sent.load(tmp_path / "tracked.json")

@@ -24,7 +24,10 @@ _FORMAT = 2  # counts up when the same files become other arrays than before
 
 
 def words(caption: str) -> list[str]:
-    """Splits a caption, in lower case, into words (with ' and -) and single punctuation marks."""
+    """Lower-cases a caption, and splits it into words and single punctuation marks.
+
+    A word consists of letters, digits, _, -, ' and ’. Whitespace is dropped.
+    """
     return re.findall(r"[\w’'-]+|[^\w\s]", caption.lower())
 
 

@@ -33,8 +33,9 @@ class Tagged:
     Attributes:
         words: of the sentence.
         tags: one per word; in the BIO scheme where they mark spans.
-        text: the sentence as it was written.
-        offsets: (start, end) of each word in characters; the word is text[start:end].
+        text: the sentence as it was written; where it was given as words (`of_words`), these joined
+            by single spaces.
+        offsets: (start, end) of each word in characters of `text`; the word is text[start:end].
         label: class of the whole sentence; "": none.
     """
 
