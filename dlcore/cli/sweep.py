@@ -43,6 +43,7 @@ def main(words: list[str]) -> int:
     request = dataclasses.replace(request, out=request.out or f"sweeps/{page.name}")
     fields = [field(word) for word in request.fields]
     by = _by(request, fields)
+    _refuse_repeated([each.name for each in fields])
     _refuse_own_flags([*(each.name for each in fields), *(flag.lstrip("-") for flag in flags)])
     chosen = _chosen(request, by, fields)
     # every trial is checked before the first one runs
@@ -89,6 +90,13 @@ def _by(request: Request, fields: Sequence[Field]) -> str:
     if by == "grid" and request.trials:
         raise UsageError("--by grid has a trial for each combination: leave --trials out")
     return by
+
+
+def _refuse_repeated(names: Sequence[str]) -> None:
+    """Raises UsageError for a field that is named twice."""
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise UsageError(f"{name} is named twice: give all its values at once, as {name}=1,2")
 
 
 def _refuse_own_flags(names: Sequence[str]) -> None:

@@ -211,6 +211,8 @@ def _several(predictor: Predictor, inputs: object) -> tuple[bool, list[object]]:
 def _as_input(number: int, value: object, lines: bool) -> Input:
     """A value from Python as an input: a string is text for models of text, else a path."""
     name = f"input {number}"
+    if value is None:
+        raise UsageError(f"{name} is None: leave it out")
     if not isinstance(value, str | Path):
         return Input(name, {}, value=value)
     return Input(name, {}, text=str(value)) if lines else Input(name, {}, (Path(value),))

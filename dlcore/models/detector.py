@@ -71,7 +71,7 @@ class Block(nn.Module):
     """A residual block: relu(x + two convolutions of x), of the shape of x [batch, h, w, c].
 
     Attributes:
-        groups: of the normalisation.
+        groups: largest number of groups of the normalisation, see `ConvNorm`.
     """
 
     groups: int = 8
@@ -94,7 +94,7 @@ class Pyramid(nn.Module):
         widths: channels of each stage; a stage has half the height and width of the one before.
         blocks: residual blocks of each stage.
         patch: pixels of a cell of the first stage along each axis.
-        groups: of the normalisation.
+        groups: largest number of groups of the normalisation, see `ConvNorm`.
     """
 
     widths: Sequence[int]

@@ -162,7 +162,12 @@ def _advice(plan: Plan) -> str:
 
 
 def print_search(name: str, found: Sequence[Candidate]) -> None:
-    """Prints the candidates of a search, at least one, as a table in their order."""
+    """Prints the candidates of a search as a table, in their order.
+
+    Args:
+        name: of the experiment, for the title.
+        found: at least one candidate, the fastest that fits first, as `search` returns them.
+    """
     table = Table(title=f"{name} on {found[0].plan.topology.text}: the fastest that fits is first")
     for column in (
         "mesh",

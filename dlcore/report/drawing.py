@@ -36,7 +36,17 @@ def ticks(low: float, high: float, count: int) -> list[float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Returns round numbers within [low, high], both above 0, as ticks of a logarithmic axis."""
+    """Chooses 2 to 8 round numbers within [low, high] as the ticks of a logarithmic axis.
+
+    From 2.5 decades on they are powers of ten, every n-th one where there are more than 6 decades;
+    from 0.7 decades on also 2 and 5 times these; below that the evenly spaced ones of `ticks`.
+
+    Args:
+        low, high: the ends of the axis, above 0.
+
+    Returns:
+        The ticks in ascending order; [low] if high <= low.
+    """
     a, b = math.log10(low), math.log10(high)
     if b - a < 0.7:
         return [tick for tick in ticks(low, high, 5) if tick > 0]

@@ -143,9 +143,14 @@ class SeedProgram:
     def step(self, state: State, batch: Batch, /) -> tuple[State, jax.Array]:
         """Trains every seed for `stride` steps.
 
+        Args:
+            state: of all seeds; its buffers are donated.
+            batch: {field: array [seeds, stride, batch, ...]}, as `batches` yields it: each seed has
+                its own examples.
+
         Returns:
-            The state after them, and the packed metrics [seeds, stride, metrics, 2] of each step.
-            The buffers of the argument `state` are donated.
+            The new state, and packed metrics [seeds, stride, metrics, 2]: total and weight of each
+            metric in each step, in the order of `metric_names`.
         """
         state, packed = self._step(state, batch, self._seeds)
         return state, packed

@@ -120,10 +120,13 @@ class OfState:
 
 
 def is_due(evaluator: Evaluator, step: int, regular: bool) -> bool:
-    """Returns whether an evaluator runs during training, after a step; at the end all of them run.
+    """Returns whether an evaluator's schedule lets it run after a step of training.
+
+    At the end of training all evaluators run, whatever this returns.
 
     Args:
-        evaluator: the evaluator.
+        evaluator: its `every` decides: n: after every n steps; "eval": where `regular`; "end":
+            never.
         step: number of steps taken, at least 1.
         regular: whether losses are evaluated after this step.
     """

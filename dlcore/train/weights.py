@@ -44,7 +44,7 @@ def save(state: State, path: Path, half: bool = False) -> None:
         half: round floating-point numbers to float16, which halves the size and keeps three digits.
 
     Raises:
-        UsageError: the file cannot be written.
+        UsageError: the file cannot be written, or a number is too large for float16.
     """
     leaves = jax.tree_util.tree_leaves_with_path(
         to_host({"params": state.params, "extra": state.extra})
@@ -54,10 +54,7 @@ def save(state: State, path: Path, half: bool = False) -> None:
         for where, leaf in leaves
     }
     if half:
-        named = {
-            name: a.astype(np.float16) if np.issubdtype(a.dtype, np.floating) else a
-            for name, a in named.items()
-        }
+        named = {name: _halved(name, array) for name, array in named.items()}
     check(path)
     try:
         with files.replacing(path.resolve()) as file:
@@ -66,6 +63,18 @@ def save(state: State, path: Path, half: bool = False) -> None:
         raise UsageError(
             f"cannot write {path}: {error.strerror}; free disk space or name another file"
         ) from error
+
+
+def _halved(name: str, array: np.ndarray) -> np.ndarray:
+    if not np.issubdtype(array.dtype, np.floating):
+        return array
+    with np.errstate(over="ignore"):
+        half = array.astype(np.float16)
+    if (np.isinf(half) & np.isfinite(array)).any():
+        raise UsageError(
+            f"{name} has numbers above 65504, the largest of float16: write it without --half"
+        )
+    return half
 
 
 def load(path: Path) -> dict[str, Tree]:

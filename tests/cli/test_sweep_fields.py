@@ -50,6 +50,7 @@ def test_optuna_learns_and_repeats_itself() -> None:
     [
         (["lr"], "has no candidates"),
         (["out=a,b"], "--out cannot be used in a sweep"),
+        (["lr=1e-3", "lr=1e-2"], "lr is named twice"),
         (["lr=1e-3", "--", "--seeds", "4"], "--seeds cannot be used in a sweep"),
         (["lr=1..0"], "is no range"),
         (["lr=0..1:log"], "is no range"),

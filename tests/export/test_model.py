@@ -81,6 +81,8 @@ def test_what_does_not_fit_is_refused(model: TrainedModel, tmp_path: Path) -> No
         model.generate(3)
     with pytest.raises(UsageError, match="cannot be read as an image"):
         model(tmp_path / "none.png")
+    with pytest.raises(UsageError, match="input 1 is None"):
+        model([TEST["image"][0], None])
     with pytest.raises(UsageError, match="there is no run folder"):
         dlcore.load(tmp_path / "none")
 

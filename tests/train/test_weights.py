@@ -80,6 +80,15 @@ def test_the_file_that_was_there_stays_until_the_new_one_is_complete(
     assert file.read_bytes() == before
 
 
+def test_half_precision_keeps_what_fits_and_refuses_what_would_be_infinite(tmp_path: Path) -> None:
+    file = tmp_path / "p.npz"
+    export.save(small(65504.0), file, half=True)
+    assert export.load(file)["params"]["net"]["w"].tolist() == [65504] * 6
+    with pytest.raises(UsageError, match="params/net/w has numbers above 65504"):
+        export.save(small(7e4), file, half=True)
+    assert export.load(file)["params"]["net"]["w"].tolist() == [65504] * 6
+
+
 def test_where_it_cannot_be_written_is_said_before_a_state_is_restored(tmp_path: Path) -> None:
     (tmp_path / "folder.npz").mkdir()
     (tmp_path / "device.npz").symlink_to("/dev/null")

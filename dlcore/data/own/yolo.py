@@ -62,7 +62,7 @@ def description(path: Path) -> Path | None:
     if path.is_file():
         return path if path.suffix.lower() in (".yaml", ".yml") else None
     inside = files.visible(path) if path.is_dir() else []
-    found = [file for file in inside if file.suffix.lower() in (".yaml", ".yml")]
+    found = [file for file in inside if file.suffix.lower() in (".yaml", ".yml") and file.is_file()]
     named = [file for file in found if file.stem == "data"] or found
     return named[0] if named else None
 

@@ -99,8 +99,9 @@ def rows(source: DataSource, target: str, task: own.Task = "auto") -> Splits:
     """Returns a table as splits of rows: the tumours of `breast_cancer`, or a user's file.
 
     Args:
-        source: "published" or "offline": the tumours, with columns named as in scikit-learn, and
-            `diagnosis`; or the path of a user's table, see `dlcore.data.own.tables.load`.
+        source: "published" or "offline", which are the same: the tumours as scikit-learn contains
+            them, with its names of columns, and `diagnosis`; or the path of a user's table, see
+            `dlcore.data.own.tables.load`.
         target, task: see `dlcore.data.own.tables.splits_of`; of the tumours the target is usually
             `diagnosis`.
 
