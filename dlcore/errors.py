@@ -41,3 +41,9 @@ def shortened(message: str) -> str:
         lambda word: f"{word[0][:80]}... ({len(word[0])} characters)",
         message,
     )
+
+
+def reason(error: BaseException, most: int = 200) -> str:
+    """Returns the first line of an error's message, at most `most` characters, or else its type."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:most] if lines else type(error).__name__

@@ -187,3 +187,15 @@ def test_a_refused_command_line_names_the_word_and_what_is_allowed(
     assert said.count("\n") == 1, said
     assert words[-1] in said or f"--width {words[-1]}" in said
     assert allowed in said
+
+
+@dataclasses.dataclass(frozen=True)
+class Unknown:
+    """A config of a file that lacks an import."""
+
+    rate: Missing = 0.1  # type: ignore[name-defined]  # noqa: F821
+
+
+def test_a_type_that_is_unknown_is_named() -> None:
+    with pytest.raises(UsageError, match="types of Unknown cannot be read: name 'Missing' is not"):
+        bounds.hints_of(Unknown())

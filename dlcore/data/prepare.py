@@ -89,11 +89,9 @@ def prepare(
         The folder of the prepared set.
 
     Raises:
-        UsageError: unknown name or version, unknown config of TFDS, missing package, missing
-            `manual_dir` or original files, no network and not downloaded before, no disk space, a
-            folder of the set without prepared data or in another format, or data that cannot be
-            read back.
-        ValueError: a config for a builder of dlcore, which has none.
+        UsageError: unknown name, version or config, missing package, missing `manual_dir` or
+            original files, no network and not downloaded before, no disk space, a folder of the set
+            without prepared data or in another format, or data that cannot be read back.
     """
     root = tfds.data_folder(data_dir)
     download_folder = Path(download_dir).expanduser() if download_dir else root / "downloads"

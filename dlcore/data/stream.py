@@ -42,8 +42,8 @@ class Stream:
 
     A batch is a dict of arrays [rows, ...] with the source's fields, `row` (int32, index in the
     global batch) and `mask` (float32, 1). A batch may contain examples of two epochs. Where the
-    innermost source is `Mapped`, examples are augmented (`source.drawn`) with random numbers from
-    `keys`. Examples of `Partnered` come with their partners.
+    innermost source has a method `augmented`, examples are augmented (`source.drawn`) with random
+    numbers from `keys`. Examples of `Partnered` come with their partners.
 
     Attributes:
         source: the examples.

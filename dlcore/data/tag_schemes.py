@@ -79,23 +79,6 @@ def bio(spans: Iterable[Span], length: int) -> list[str]:
     return tags
 
 
-def iob1(spans: Iterable[Span], length: int) -> list[str]:
-    """Writes spans as IOB1 tags: B only where a span touches the span before, of the same type.
-
-    Args:
-        spans, length: as of `bio`.
-
-    Raises:
-        ValueError: as `bio`.
-    """
-    tags = bio(spans, length)
-    before = [OUTSIDE, *tags]
-    return [
-        f"I-{tag[2:]}" if tag[0] == "B" and last[2:] != tag[2:] else tag
-        for last, tag in zip(before, tags, strict=False)
-    ]
-
-
 def to_bio(tags: Sequence[str]) -> list[str]:
     """Converts tags of any scheme that `spans_of` reads to BIO (IOB2).
 

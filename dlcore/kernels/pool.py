@@ -9,7 +9,7 @@ from functools import reduce
 
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float, Shaped
+from jaxtyping import Shaped
 
 from dlcore.kernels.derivatives import with_backward
 
@@ -54,24 +54,6 @@ def max_pool(
         ValueError: `size` does not divide height and width.
     """
     return reduce(jnp.maximum, _window_entries(_blocks(x, size)))
-
-
-def mean_pool(
-    x: Float[Array, "batch height width c"], size: int = 2
-) -> Float[Array, "batch height2 width2 c"]:
-    """Average pooling over non-overlapping windows of `size` x `size`.
-
-    Args:
-        x: images [batch, height, width, c], floating.
-        size: height and width of a window; must divide those of the image.
-
-    Returns:
-        Images [batch, height/size, width/size, c], dtype of `x`.
-
-    Raises:
-        ValueError: `size` does not divide height and width.
-    """
-    return _blocks(x, size).mean((2, 4))
 
 
 def _blocks(x: Array, size: int) -> Array:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
-from dlcore import files
+from dlcore import errors, files
 from dlcore.errors import UsageError
 from dlcore.runs.checkpoint_files import free_name, read_metrics, writing
 from dlcore.runs.checksum import compiled_checksum
@@ -242,7 +242,7 @@ class Checkpoints:
             "checksum": jax.ShapeDtypeStruct((len(leaves), 2), jnp.uint32, sharding=place),
         }
         self.wait()
-        candidates = self.steps() if step is None else [step]
+        candidates = processes.agreed_list(self.steps() if step is None else [step])
         for candidate in reversed(candidates):
             path, restored, reason = self.folder / str(candidate), None, ""
             try:
@@ -252,8 +252,7 @@ class Checkpoints:
                 )
             except Exception as error:  # damaged files raise many kinds in Orbax
                 quiet.failed_reads()
-                lines = str(error).strip().splitlines()
-                reason = lines[0][:200] if lines else type(error).__name__
+                reason = errors.reason(error)
             # each process reads its part, and all continue from the same step
             if not processes.by_all(restored is not None) or restored is None:
                 reason = reason or "another process cannot read its part"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import jax
 
+from dlcore import errors
 from dlcore.errors import Disrupted, UsageError
 from dlcore.train.step import State
 
@@ -112,7 +113,7 @@ def writing(folder: Path) -> Iterator[None]:
             if last is None
             else f"the checkpoint of step {last} is complete"
         )
-        reason = (text.splitlines() or [type(error).__name__])[0][:300]
+        reason = errors.reason(error, 300)
         if isinstance(error, TimeoutError):  # Orbax waits by the wall clock
             raise Disrupted(
                 f"a checkpoint into {folder} took too long ({reason}): the disk"

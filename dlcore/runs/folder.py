@@ -95,7 +95,7 @@ def numbered(page: Page) -> Iterator[Path]:
     """
     there = (Path("runs") / page.name).glob("[0-9]*")
     for number in itertools.count(
-        1 + max((int(path.name) for path in there if path.name.isdigit()), default=0)
+        1 + max((int(path.name) for path in there if path.name.isdecimal()), default=0)
     ):
         made = _make(folder := _numbered(page, number))
         if folder in made:  # otherwise another process was faster

@@ -45,7 +45,7 @@ def prepare(flags: RunOptions, batch: int, environment: MutableMapping[str, str]
     environment["XLA_FLAGS"] = xla.strip()
     decided = "JAX_NUM_CPU_DEVICES" in environment or "xla_force_host_platform_device_count" in xla
     # the user, or the launcher of several processes, has set the number
-    if decided or "DLCORE_PROCESSES" in environment:
+    if decided or environment.get("DLCORE_PROCESSES"):
         return flags
     # vectorised seeds have one device each, and share the cores
     requested = 0 if flags.seeds > 1 else flags.cpu_devices

@@ -226,6 +226,18 @@ def agreed(value: int) -> int:
     return int(multihost_utils.broadcast_one_to_all(np.asarray(int(value))))
 
 
+def agreed_list(values: Sequence[int]) -> list[int]:
+    """Returns the first process's numbers, each below 2^31, in all processes."""
+    if jax.process_count() == 1:
+        return list(values)
+    from jax.experimental import multihost_utils
+
+    mine = np.zeros(agreed(len(values)), np.int32)
+    if first():
+        mine[:] = values
+    return np.asarray(multihost_utils.broadcast_one_to_all(mine)).tolist()
+
+
 def by_all(value: bool) -> bool:
     """Returns whether a truth value is true in every process; all of them must call it."""
     if jax.process_count() == 1:

@@ -43,6 +43,11 @@ class ClassOptions:
     """number of classes that are listed, the most likely first"""
 
 
+@dataclasses.dataclass(frozen=True)
+class NumberOptions:
+    """Flags of `dlcore predict` for numbers: none."""
+
+
 def answer_of(p: Float[np.ndarray, " classes"], classes: Sequence[str], top: int) -> ClassAnswer:
     """Formats the probabilities of one example.
 

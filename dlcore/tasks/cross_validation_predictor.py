@@ -11,21 +11,23 @@ import jax
 import numpy as np
 from jax import Array
 
+from dlcore.bounds import FLOAT_MAX
 from dlcore.data.facts import Facts
 from dlcore.data.own import columns, rows
 from dlcore.data.own.rows import Row
 from dlcore.data.sets.tables import Folds
 from dlcore.errors import UsageError
 from dlcore.samples import Table
-from dlcore.tasks.class_answers import ClassOptions, RowAnswer, answer_of, line_of
+from dlcore.tasks.class_answers import (
+    ClassOptions,
+    NumberOptions,
+    RowAnswer,
+    answer_of,
+    line_of,
+)
 from dlcore.train.model import Model
 from dlcore.train.predictor import Answer
 from dlcore.train.step import Extra, Params, State
-
-
-@dataclasses.dataclass(frozen=True)
-class NumberOptions:
-    """Flags of `dlcore predict` for numbers: none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,13 +72,15 @@ class FoldsPredictor:
         """The cells as float32 [items, features].
 
         Raises:
-            UsageError: a cell that is not a number, or empty.
+            UsageError: a cell that is not a number, empty, or too large for float32.
         """
         found = np.zeros((len(items), len(self.facts.features)), np.float32)
         for row, item in enumerate(items):
             for at, name in enumerate(self.facts.features):
                 value = columns.number(item.values[name])
-                if value is None or not np.isfinite(np.float32(value)):
+                if value is not None and abs(value) > FLOAT_MAX:
+                    raise UsageError(f"{item.where}: {value:g} in column {name!r} is too large")
+                if value is None:
                     raise UsageError(
                         f"{item.where}: {item.values[name] or 'nothing'!r} in column {name!r} is no"
                         " finite number: the networks have learned from rows without missing values"

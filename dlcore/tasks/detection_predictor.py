@@ -92,7 +92,7 @@ class DetectionPredictor:
         """Converts an image of Pillow, or an array uint8 [height, width, 3], of any size.
 
         Raises:
-            UsageError: an array of another shape or dtype.
+            UsageError: an array of another shape or dtype, or see `image_decoding.of_8_bits`.
         """
         if isinstance(value, Image.Image):
             return self._item(image_decoding.of_8_bits(value))

@@ -96,7 +96,8 @@ class InstancePredictor:
             uint8 [height, width, 1].
 
         Raises:
-            UsageError: an array of another shape or dtype, or an empty one.
+            UsageError: an array of another shape or dtype, or an empty one; or see
+                `image_decoding.of_8_bits`.
         """
         if isinstance(value, Image.Image):
             value = image_decoding.of_8_bits(value).convert("L")

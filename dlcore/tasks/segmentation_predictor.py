@@ -60,7 +60,8 @@ class MapPredictor:
         An image of Pillow keeps the upper 8 of 16 bits, if it has so many.
 
         Raises:
-            UsageError: the array is empty, not uint8, or of another shape.
+            UsageError: the array is empty, not uint8, or of another shape; or see
+                `image_decoding.of_8_bits`.
         """
         if isinstance(value, Image.Image):
             return image_decoding.of_8_bits(value)

@@ -13,16 +13,17 @@ from dlcore.data.own import columns, rows
 from dlcore.data.own.rows import Row, RowValue
 from dlcore.data.source import arrays
 from dlcore.samples import Table
-from dlcore.tasks.class_answers import ClassOptions, RowAnswer, answer_of, line_of
+from dlcore.tasks.class_answers import (
+    ClassOptions,
+    NumberOptions,
+    RowAnswer,
+    answer_of,
+    line_of,
+)
 from dlcore.tasks.tabular import answers
 from dlcore.train.model import Logits
 from dlcore.train.predictor import Answer
 from dlcore.train.step import State
-
-
-@dataclasses.dataclass(frozen=True)
-class NumberOptions:
-    """Flags of `dlcore predict` for numbers: none."""
 
 
 @dataclasses.dataclass(frozen=True)

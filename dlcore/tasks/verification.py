@@ -66,11 +66,11 @@ def inputs(neighbourhood: float = 0.0) -> Inputs:
             evens out the light; 0: an image is standardised by its own mean and deviation.
 
     Returns:
-        (batch, key, train) -> float32 [batch, height, width, channels] of `image` in [0, 255].
+        (batch, key, train) -> floats [batch, height, width, channels] of `image` in [0, 255].
     """
 
     def of_batch(batch: Batch, key: Array | None, train: bool) -> Array:
-        x = batch["image"].astype(jnp.float32)
+        x = batch["image"].astype(float)  # float64 where JAX has it, else float32
         if neighbourhood:
             return local_contrast(jnp.log1p(x), neighbourhood)
         x = x - x.mean((1, 2, 3), keepdims=True)

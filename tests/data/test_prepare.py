@@ -140,6 +140,7 @@ def test_a_missing_package_is_named(
         ("xqad/en", "TFDS nor dlcore has a data set 'xqad': did you mean xquad"),
         ("xquad/eng", "xquad has no config 'eng': did you mean en"),
         ("../mnist", "'../mnist' is not a name of a data set"),
+        ("atis/large", "atis has no config 'large'"),
         ("atis:9.9.9", "atis:9.9.9 cannot be prepared: dlcore has atis:1.0.0"),
         ("mnist:1.2.3", r"mnist:1.2.3 cannot be prepared: .*only: 3\.0\.1"),
     ],

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlcore.kernels.pool import max_pool, mean_pool
+from dlcore.kernels.pool import max_pool
 from tests.kernels.case import Case, normals
 
 
@@ -58,10 +58,6 @@ CASES = {
         lambda x: max_pool(x, 3), loop(np.max, 3), normals((2, 3, 6, 2)), grads=(0,), f32=0, bf16=0
     ),
     "max_pool:1": Case(lambda x: max_pool(x, 1), lambda x: x, normals((1, 2, 3, 2)), f32=0, bf16=0),
-    "mean_pool": Case(mean_pool, loop(np.mean), normals((2, 4, 6, 3)), grads=(0,), edges=EDGES),
-    "mean_pool:3": Case(
-        lambda x: mean_pool(x, 3), loop(np.mean, 3), normals((2, 3, 6, 2)), grads=(0,)
-    ),
 }
 
 
@@ -73,8 +69,7 @@ def test_gradient_of_the_maximum_is_shared_by_ties(values: list[int]) -> None:
     np.testing.assert_allclose(grad, np.where(largest, 6 / largest.sum(), 0), rtol=1e-6)
 
 
-@pytest.mark.parametrize("pool", [max_pool, mean_pool])
-def test_blocks_that_do_not_fit_are_refused(pool: Callable[..., jax.Array]) -> None:
+def test_blocks_that_do_not_fit_are_refused() -> None:
     for shape in ((1, 3, 4, 1), (1, 4, 3, 1)):
         with pytest.raises(ValueError, match="blocks of 2 do not divide an image of"):
-            pool(jnp.zeros(shape))
+            max_pool(jnp.zeros(shape))

@@ -70,6 +70,8 @@ def test_nothing_found_and_nothing_there() -> None:
     found = detection.average_precision(TRUE, [nothing, nothing], ("a", "b"))
     assert found["map_50"] == 0
     assert "map_50" not in detection.average_precision([nothing], [FOUND[0]], ("a", "b"))
+    with pytest.raises(ValueError, match="2 images have objects, and 1 detections"):
+        detection.average_precision(TRUE, FOUND[:1], ("a", "b"))
     empty = detection.matches([nothing], [nothing])
     assert detection.best_threshold(empty) == 0.5
     assert detection.operating_point(empty, 0.5) == (0.5, 0, 0, 0)

@@ -144,4 +144,4 @@ def test_elements_by_hand() -> None:
 
 def test_characters_that_no_page_can_hold_are_replaced() -> None:
     assert clean("a\0b\x1bc\x7fd\x9fe\ud800f\ufffeg") == "a�b�c�d�e�f�g"
-    assert clean("a\tb\nc é\N{SNOWMAN}") == "a\tb\nc é\N{SNOWMAN}"
+    assert clean("a\tb\nc é\r\N{SNOWMAN}\f") == "a\tb\nc é\r\N{SNOWMAN}\f"

@@ -143,7 +143,7 @@ def test_sharded_over_processes(tmp_path: Path) -> None:
     out, name = tmp_path / "together", "gpt_tiny_shakespeare"
     ended = together(2, words(name, out, "--mesh", "fsdp=2"), tmp_path)
     assert [code for code, _ in ended] == [0, 0], ended
-    same(out, alone(2, name, tmp_path), tmp_path)
+    same(out, alone(2, name, tmp_path, "--mesh", "fsdp=2"), tmp_path)
 
 
 def test_processes_that_disagree_are_reported(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.child import card, environment, flags_of, tiny
 
 # Others may import them; dlcore is imported after they are gone.
 WITHOUT = """
-import sys, os, signal, types
+import sys, os, shutil, signal, types
 import jax, orbax.checkpoint, grain, tensorboardX, tyro, sklearn.datasets
 for name in ("fcntl", "resource"):
     sys.modules[name] = None
@@ -22,6 +22,8 @@ missing = ("sched_getaffinity", "sched_setaffinity", "sysconf", "O_NOFOLLOW", "O
 for owner, names in ((os, missing), (signal, ("SIGHUP",))):
     for name in names:
         delattr(owner, name)
+# the standard library's own use of these, which it decided when it was imported
+os.process_cpu_count, shutil._use_fd_functions = os.cpu_count, False
 from dlcore.cli import main as cli
 """
 

@@ -60,6 +60,11 @@ def answers(*prompts: str, start: int | None = None, **how: Any) -> list[dict[st
     return [dict(answer) for answer, _ in each.batch(state(), each.items([], prompts))]
 
 
+def test_an_empty_prompt_is_said_to_be_empty() -> None:
+    with pytest.raises(UsageError, match="an empty prompt: this model continues at least 1 token"):
+        answers("")
+
+
 def test_another_generator_is_not_replaced_by_that_of_batches() -> None:
     def repeated(net: Size, params: Any, prompt: jax.Array, *_: Any) -> jax.Array:
         return jnp.concatenate([prompt, prompt], axis=1)

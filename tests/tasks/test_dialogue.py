@@ -16,7 +16,7 @@ from dlcore.models.gpt import GPT
 from dlcore.models.sequence_probability import log_probability
 from dlcore.tasks import dialogue
 from dlcore.train.model import Model
-from tests.tasks.test_dialogue_assistant import ASSISTANT, SIZE, state, tokens
+from tests.tasks.dialogues import ASSISTANT, SIZE, state, tokens
 
 
 def test_log_probabilities_of_rows_by_hand() -> None:

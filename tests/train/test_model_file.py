@@ -47,6 +47,8 @@ def test_a_state_comes_back_bit_for_bit(tmp_path: Path, state: State) -> None:
     model_file.save(state, file, best="validation/loss")
     found, metadata = model_file.load(file, [model()], TEMPLATE)
     assert metadata == {"format": "1", "step": "7", "best": "validation/loss"}
+    model_file.save(state, file, step="9", format="0")  # the header's own entries stay
+    assert model_file.load(file, [model()], TEMPLATE)[1] == {"format": "1", "step": "7"}
     assert int(found.step) == 7
     assert found.opt == {}
     for before, after in ((state.params, found.params), (state.extra, found.extra)):

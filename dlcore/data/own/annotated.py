@@ -121,11 +121,12 @@ class Annotated:
             self.problems.append(f"{self.path} has no images for train: add some")
             return
         seen = {each.label for picture in self.splits["train"] for each in picture.boxes}
+        cut = f" ({' and '.join(self.by_hash)} are cut from it by hash)" if self.by_hash else ""
         for label, name in enumerate(self.classes):
             if label not in seen:
                 self.problems.append(
-                    f"{self.path}: the class {name!r} has no box in train: add some, or remove the"
-                    " class"
+                    f"{self.path}: the class {name!r} has no box in train{cut}: add some, or remove"
+                    " the class"
                 )
         for pictures in self.splits.values():
             for picture in pictures:

@@ -78,6 +78,8 @@ def summary(path: Path) -> Summary:
                 examples.append((arrays["image"], boxes, arrays["label"]))
     if not problems:
         found.divide()
+    if not problems:  # train may have lost a class to the splits that were cut from it
+        found.check(most)
     lines = [f"images: {sum(map(len, found.splits.values())):,}, most boxes in one: {most}"]
     if found.by_hash:
         lines.append(f"cut from train by the hash of the files: {' and '.join(found.by_hash)}")

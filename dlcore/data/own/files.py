@@ -54,7 +54,7 @@ def grouped(path: Path, suffixes: Sequence[str] = ()) -> tuple[dict[str, list[Pa
         path: a file; or a folder of files, also in subfolders, whose splits are folders train,
             validation, test, or files with these names (train.csv, test.csv; train.de, train.en).
             Where it has a folder train, files beside that folder are ignored; where it has none,
-            no folder counts as a split.
+            no folder counts as a split, such as test/ in a tree of source code.
         suffixes: of the files that count, such as ".csv", compared in lower case; (): every file.
 
     Returns:
@@ -63,7 +63,8 @@ def grouped(path: Path, suffixes: Sequence[str] = ()) -> tuple[dict[str, list[Pa
 
     Raises:
         UsageError: no such path, no such files, a folder of a split without any, other folders
-            beside those of splits, files of splits but none for train, or other files beside these.
+            beside those of splits, folders validation or test alone or beside one such as training,
+            files of splits but none for train, or other files beside these.
     """
     if not path.exists():
         raise UsageError(f"{path}: there is no such file or folder")
@@ -77,8 +78,12 @@ def grouped(path: Path, suffixes: Sequence[str] = ()) -> tuple[dict[str, list[Pa
         if empty := [split for split, files in found.items() if not files]:
             raise UsageError(f"{path / empty[0]} holds no files{kinds}: put some in, or remove it")
         return found, True
-    if lone := [split for split in SPLITS if (path / split).is_dir()]:
-        raise UsageError(f"{path} has a folder {lone[0]} but none called train: add or rename one")
+    folders = [folder.name for folder in visible(path) if folder.is_dir()]
+    lone = [name for name in folders if name in SPLITS]
+    near = [name for name in folders if name.lower().startswith("train")]
+    if lone and (near or len(lone) == len(visible(path))):
+        advice = f"rename {near[0]} to train" if near else "add one"
+        raise UsageError(f"{path} has a folder {lone[0]} but none called train: {advice}")
     files = _fitting(path, suffixes)
     if not files:
         raise UsageError(f"{path} holds no files{kinds}: put some in")

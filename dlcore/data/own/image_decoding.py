@@ -45,7 +45,7 @@ def resized(
             by which its training images were.
 
     Raises:
-        UsageError: pixels of more than 16 bits.
+        UsageError: see `of_8_bits`.
     """
     height, width, channels = shape if len(shape) == 3 else (*shape, 1)
     converted = of_8_bits(image).convert("L" if channels == 1 else "RGB")
@@ -67,7 +67,7 @@ def of_value(
         resampling: the filter of `resized`.
 
     Raises:
-        UsageError: an array of another shape or dtype, or pixels of more than 16 bits.
+        UsageError: an array of another shape or dtype; or see `of_8_bits`.
     """
     if isinstance(value, Image.Image):
         return resized(value, shape, resampling)
@@ -103,12 +103,17 @@ def upright(file: Path) -> Image.Image:
 def of_8_bits(image: Image.Image) -> Image.Image:
     """Keeps the upper 8 bits of an image of 16; `convert` would map all levels above 255 to white.
 
+    Levels up to 255 stay as they are, unless the mode of the image is one of 16 bits ("I;16").
+
     Raises:
-        UsageError: pixels of more than 16 bits, or below 0.
+        UsageError: levels below 0, of more than 16 bits, or that are no integers.
     """
     if not image.mode.startswith(("I", "F")):
         return image
     levels = np.asarray(image)
-    if levels.dtype.kind == "f" or levels.min() < 0 or levels.max() >= 1 << 16:
-        raise UsageError(f"its pixels are {image.mode}, of more than 16 bits: save them with 8")
-    return Image.fromarray((levels >> 8).astype(np.uint8))
+    if not ((levels >= 0) & (levels < 1 << 16) & (levels == np.floor(levels))).all():
+        raise UsageError(
+            f"its pixels, of mode {image.mode}, are not integers of at most 16 bits: save it with 8"
+        )
+    deep = image.mode.startswith("I;16") or levels.max(initial=0) > 255
+    return Image.fromarray((levels.astype(np.int32) >> (8 if deep else 0)).astype(np.uint8))

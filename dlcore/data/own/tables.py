@@ -226,8 +226,9 @@ def _numbers(
         )
     with np.errstate(over="ignore", invalid="ignore"):
         mean, deviation = float(known.mean()), float(known.std())
-    if not math.isfinite(deviation):
-        raise UsageError(f"{table.name}: the target {target!r} has numbers too large: scale them")
+    if not math.isfinite(deviation) or not deviation:
+        size = "small" if not deviation else "large"
+        raise UsageError(f"{table.name}: the target {target!r} has numbers too {size}: scale them")
     return Facts(task="number", classes=[], mean=mean, deviation=deviation), found
 
 

@@ -90,7 +90,7 @@ def of_text(text: str, spans: Sequence[Span] = (), label: str = "") -> Tagged:
         The sentence, with BIO tags.
 
     Raises:
-        ValueError: spans that overlap, leave the text or hold no word.
+        ValueError: spans that are empty, overlap, leave the text or hold no word.
     """
     ends = {position for span in spans for position in (span.start, span.end)}
     offsets = []
@@ -100,8 +100,8 @@ def of_text(text: str, spans: Sequence[Span] = (), label: str = "") -> Tagged:
     positions = []
     for span in spans:
         if span.start >= span.end:
-            raise ValueError(f"{span} is empty: its end is after its start")
-        if not 0 <= span.start < span.end <= len(text):
+            raise ValueError(f"{span} is empty: its end must be after its start")
+        if span.start < 0 or span.end > len(text):
             raise ValueError(f"{span} leaves the text of {len(text)} characters")
         inside = [i for i, (a, b) in enumerate(offsets) if span.start <= a and b <= span.end]
         if not inside:

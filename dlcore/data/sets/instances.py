@@ -46,7 +46,7 @@ def load(name: str, source: DataSource, training: int, tile: int) -> Splits:
             `instances`, whose sizes vary.
         source: "published"; "offline", generated cells; or a folder of a user's images and masks
             (`dlcore.data.own.masks`), where a mask has 0 for background and a number for each
-            instance. In a mask of two values every connected area is an instance.
+            instance. In a mask of one number beside 0 every connected area is an instance.
         training: how many of the training images of a published set are for training, the others
             are for validation.
         tile: height and width of the squares that training images are cut into. They cover each

@@ -63,8 +63,6 @@ def _scene(
         ) // 255
         boxes.append(box)
         labels.append(int(source.arrays["label"][index]))
-        if len(boxes) == padded:
-            break
     image = pixels.astype(np.uint8)
     return row(image, 1.0, canvas, boxes, labels, padded)
 

@@ -88,6 +88,8 @@ def test_splits_are_folders_or_files_of_their_names(tmp_path: Path) -> None:
     }
     write(tmp_path / "c/one.txt", "x")
     assert files.grouped(tmp_path / "c") == ({"train": [tmp_path / "c/one.txt"]}, False)
+    write(tmp_path / "c/test/two.txt", "x")  # as in a tree of source code
+    assert len(files.grouped(tmp_path / "c")[0]["train"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,8 @@ def test_splits_are_folders_or_files_of_their_names(tmp_path: Path) -> None:
     [
         (["train/x.txt", "val/x.txt"], "val is a folder beside .*train: rename it to validation"),
         (["train.txt", "other.txt"], "holds train.txt and other.txt: name all files for their spl"),
-        (["training/x.txt", "test/x.txt"], "has a folder test but none called train"),
+        (["training/x.txt", "test/x.txt"], "folder test but none called train: rename training to"),
+        (["test/x.txt"], "has a folder test but none called train: add one"),
         (["test.txt"], "has files for test, but none for train"),
         (["train/x.txt", "test/.x"], "test holds no files"),
         ([], "holds no files"),

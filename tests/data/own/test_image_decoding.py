@@ -31,8 +31,13 @@ def test_what_decoding_does_by_hand(tmp_path: Path) -> None:
     np.testing.assert_array_equal(image_decoding.read(file, (2, 3)), grey)
     deep = Image.fromarray(grey.astype(np.uint16) * 256 + 99)
     np.testing.assert_array_equal(image_decoding.of_value(deep, (2, 3)), grey)
-    with pytest.raises(UsageError, match="of more than 16 bits"):
-        image_decoding.of_value(Image.fromarray(np.full((2, 3), 1 << 17, np.int32)), (2, 3))
+    for levels in (grey.astype(np.int32), grey.astype(np.float32)):  # of modes "I" and "F"
+        np.testing.assert_array_equal(
+            image_decoding.of_value(Image.fromarray(levels), (2, 3)), grey
+        )
+    for wrong in (np.full((2, 3), 1 << 17, np.int32), np.full((2, 3), 0.5, np.float32)):
+        with pytest.raises(UsageError, match="are not integers of at most 16 bits"):
+            image_decoding.of_value(Image.fromarray(wrong), (2, 3))
     # transparency is left out; of an animation the first frame counts
     Image.fromarray(np.stack([grey] * 3 + [grey * 0], -1), "RGBA").save(file)
     np.testing.assert_array_equal(image_decoding.read(file, (2, 3)), grey)

@@ -147,9 +147,13 @@ def test_one_wrong_cell_of_ten_is_a_fault_and_more_are_a_category(count: int) ->
     )
 
 
-def test_a_target_whose_deviation_overflows_is_refused(tmp_path: Path) -> None:
-    lines = ["1,1e200,train", "2,3e200,train", "1,2e200,validation", "2,1e200,test"]
-    with pytest.raises(UsageError, match="the target 'y' has numbers too large"):
+@pytest.mark.parametrize(("power", "size"), [("200", "large"), ("-200", "small")])
+def test_a_target_whose_deviation_no_float_can_hold_is_refused(
+    power: str, size: str, tmp_path: Path
+) -> None:
+    lines = [f"{i},{i}e{power},{split}" for i, split in ((1, "train"), (3, "train"))]
+    lines += [f"1,2e{power},validation", f"2,1e{power},test"]
+    with pytest.raises(UsageError, match=f"the target 'y' has numbers too {size}"):
         quiet(write(tmp_path, "\n".join(["x,y,split", *lines])), "y", "number")
 
 

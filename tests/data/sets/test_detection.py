@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dlcore.data.own import annotated
+from dlcore.data.own import annotated, box_summary
 from dlcore.data.sets import detection, scenes
 from dlcore.data.stream import Stream
 from dlcore.errors import UsageError
@@ -154,6 +155,24 @@ def test_faults_of_yolo_name_their_line(tmp_path: Path, line: str) -> None:
     boxed.yolo(tmp_path, (8, 4, 2), lines=f"1 0.5 0.5 0.2 0.2\n{line}\n")
     with pytest.raises(UsageError, match=rf"labels/train/0.txt, line 2: .*{LINES[line]}"):
         load(tmp_path)
+
+
+def test_a_class_whose_images_the_hash_takes_from_train_is_named(tmp_path: Path) -> None:
+    file = boxed.coco(tmp_path)
+    found = box_summary.read(file)
+    found.divide()
+    taken = int(found.splits["test"][0].file.stem)
+    content = json.loads(file.read_text())
+    content["annotations"][taken]["category_id"] = 9
+    content["categories"].append({"id": 9, "name": "bird"})
+    file.write_text(json.dumps(content))
+    message = (
+        r"the class 'bird' has no box in train \(validation and test are cut from it by hash\)"
+    )
+    with pytest.raises(UsageError, match=message):
+        load(file)
+    (problem,) = box_summary.summary(file).problems
+    assert re.search(message, problem)
 
 
 def test_a_file_of_boxes_that_is_no_text_is_named(tmp_path: Path) -> None:

@@ -164,3 +164,9 @@ def test_what_is_no_file_of_questions(tmp_path: Path) -> None:
         questions.load("offline", Lengths(16, 17, 4, 4))
     with pytest.raises(UsageError, match="--fold 1"):
         questions.load(path, lengths, fold=1)
+
+
+def test_subword_tokens_have_no_characters_of_words() -> None:
+    subwords = tokens.bpe(["a b"], 260, sentences.SPECIALS)
+    with pytest.raises(UsageError, match="subword tokens have no characters of words"):
+        questions.load("offline", Lengths(24, 12, 10, 6), subwords=subwords)
