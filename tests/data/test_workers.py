@@ -131,3 +131,17 @@ def test_a_folder_of_images_becomes_splits_that_are_read_when_needed(
     made.image(Path(found.train.items.files[0]), 10**6, mode="RGB")
     changed = image_files.load(folder, augment, prepare)
     assert changed.facts.sources != found.facts.sources
+
+
+@pytest.mark.parametrize(
+    ("error", "runs"), [(ProcessLookupError(), False), (PermissionError(), True), (None, True)]
+)
+def test_a_process_that_may_not_be_signalled_runs(
+    error: OSError | None, runs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(pid: int, number: int) -> None:
+        if error:
+            raise error
+
+    monkeypatch.setattr(os, "kill", kill)
+    assert workers._runs(1) is runs

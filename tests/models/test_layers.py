@@ -78,6 +78,11 @@ def test_evaluation_uses_the_running_average() -> None:
     np.testing.assert_allclose(y, (X - [1, 2, 3]) / [2, 3, 4], rtol=1e-5, atol=1e-5)
 
 
+def test_evaluation_in_bfloat16_returns_bfloat16() -> None:
+    x = jnp.asarray(X, jnp.bfloat16)
+    assert Normed().apply(_initial(), x, False).dtype == x.dtype
+
+
 def test_evaluation_in_float64_is_exact_also_with_an_average_kept_in_float32() -> None:
     with jax.enable_x64(True):
         mean, var = np.array([[1.1, 2.2, 3.3], [0.4, 0.9, 1.6]], np.float32)

@@ -199,3 +199,10 @@ def test_the_generator_past_the_context_writes_the_same_greedy_text() -> None:
     np.testing.assert_array_equal(found, expected)
     with pytest.raises(ValueError, match="at least 0 tokens are proposed, not -1"):
         generate(LEARNED, params(LEARNED), prompt, jax.random.key(0), *how, -1)
+
+
+@pytest.mark.slow
+def test_rows_of_one_prompt_draw_different_texts_with_proposals() -> None:
+    prompt = np.stack([PROMPTS[0]] * 2)
+    found = generate(LEARNED, params(LEARNED), prompt, jax.random.key(0), 8, 1.5, 0, 1.0, 2)
+    assert (np.asarray(found[0]) != np.asarray(found[1])).any()

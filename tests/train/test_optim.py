@@ -241,3 +241,8 @@ def test_a_short_run_warms_up_for_a_fifth_of_it_and_a_long_one_as_requested() ->
         100,
         0,
     ]
+
+
+def test_gradient_descent_without_momentum_keeps_nothing_of_the_parameters() -> None:
+    opt = optim.make("sgd", 0.1, momentum=0.0)
+    assert all(leaf.ndim == 0 for leaf in jax.tree.leaves(opt.init({"w": jnp.zeros((2, 3))})))

@@ -279,3 +279,4 @@ def test_nested_in_a_config_its_bounds_are_checked_and_averages_and_steps_too() 
         dataclasses.replace(FLAT, optimizer="schedule_free_adamw")(10, ema=0.9)
     with pytest.raises(UsageError, match="--steps 0"):
         Recipe()(0)
+    assert Recipe()(1).init({"w": jnp.zeros(2)})

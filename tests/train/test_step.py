@@ -16,7 +16,17 @@ from hypothesis.extra import numpy as hnp
 from jax.sharding import PartitionSpec as P
 
 from dlcore import sharding
-from dlcore.train.step import Mean, Objective, Out, State, eval_step, mean, train_step, value
+from dlcore.train.step import (
+    Mean,
+    Objective,
+    Out,
+    State,
+    eval_step,
+    mean,
+    proposals,
+    train_step,
+    value,
+)
 
 NUMBERS = hnp.arrays(
     np.float32,
@@ -273,3 +283,19 @@ def test_devices_leave_what_is_frozen_and_what_is_no_float_alone(devices: list[j
     np.testing.assert_allclose(after.extra["moving"], X.mean())
     assert float(after.params["net"]) == pytest.approx(2.0 - 0.1 * X.mean())
     assert float(value(report["net/loss"])) == pytest.approx(2 * X.mean())
+
+
+def test_proposals_are_the_updates_of_the_next_step_with_its_noise() -> None:
+    def loss(params: Any, extra: Any, batch: Any, key: jax.Array, train: bool) -> Out:
+        return Out(mean(batch["x"] * params["a"] * jax.random.normal(key)), {}, extra)
+
+    objectives = {"a": Objective(loss, optax.sgd(1.0))}
+    at, seen = state({"a": 2.0}, objectives), []
+    for _ in range(3):
+        grads, updates = proposals(objectives, at, {"x": X}, seed=5)["a"]
+        after, _ = run(objectives, at, seed=5)
+        np.testing.assert_allclose(updates, after.params["a"] - at.params["a"], rtol=1e-5)
+        np.testing.assert_allclose(grads, -updates, rtol=1e-6)
+        seen.append(float(grads))
+        at = after
+    assert len({*seen}) == 3

@@ -44,3 +44,10 @@ def test_the_drawn_road_shows_its_curvature() -> None:
     dark = far < far.mean(1, keepdims=True)
     place = (dark * np.arange(drives.SHAPE[1])).sum(1) / dark.sum(1)
     assert np.corrcoef(place, steering)[0, 1] > 0.9
+
+
+def test_the_drawn_road_is_dark_between_bright_edges() -> None:
+    frames, _ = drives.drawn(20)
+    near = frames[:, -2, :, 0].astype(float)
+    middle = drives.SHAPE[1] // 2
+    assert (near[:, middle - 2 : middle + 2].mean(1) < near.max(1) - 40).all()
