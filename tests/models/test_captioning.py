@@ -51,6 +51,10 @@ def test_attention_is_a_distribution_over_the_grid(kind: Any) -> None:
     flat = jnp.broadcast_to(grid.mean(1, keepdims=True), grid.shape)
     _, even = net.apply(variables, TOKENS, flat, method="decode")
     np.testing.assert_allclose(even, 1 / 6, atol=1e-5)
+    # nor does a grid in which every position occurs twice
+    logits, _ = net.apply(variables, TOKENS, grid, method="decode")
+    twice, _ = net.apply(variables, TOKENS, jnp.concatenate([grid, grid], 1), method="decode")
+    np.testing.assert_allclose(twice, logits, atol=1e-5)
 
 
 @pytest.mark.slow
