@@ -2,7 +2,7 @@
 
 Family: Transformer decoder (GPT)
 Task: dialogue
-Data: sgd_dialogue and taskmaster4 1.0.0 (own TFDS builders), 6,782; --offline: made-up orders
+Data: sgd_dialogue and taskmaster4 1.0.0 (own TFDS builders), 6,782; --offline: synthetic orders
 Published: none comparable
 Headline: test/perplexity
 

@@ -293,12 +293,12 @@ class Seq2Seq(nn.Module):
         return logits.reshape(*tokens.shape, -1), tuple(after)
 
 
-def empty_cache(size: Size, batch: int, beams: int, room: int, dtype: DTypeLike) -> Cache:
-    """Returns zeros for the (keys, values) of `room` target tokens of every beam, for each layer.
+def empty_cache(size: Size, batch: int, beams: int, length: int, dtype: DTypeLike) -> Cache:
+    """Returns zeros for the (keys, values) of `length` target tokens of every beam, for each layer.
 
-    Each array is [batch, beams, heads, room, d], of the given dtype.
+    Each array is [batch, beams, heads, length, d], of the given dtype.
     """
-    zeros = jnp.zeros((batch, beams, size.heads, room, size.width // size.heads), dtype)
+    zeros = jnp.zeros((batch, beams, size.heads, length, size.width // size.heads), dtype)
     return ((zeros, zeros),) * size.decoder_layers
 
 

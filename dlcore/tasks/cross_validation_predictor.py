@@ -78,13 +78,13 @@ class FoldsPredictor:
         for row, item in enumerate(items):
             for at, name in enumerate(self.facts.features):
                 value = columns.number(item.values[name])
-                if value is not None and abs(value) > FLOAT_MAX:
-                    raise UsageError(f"{item.where}: {value:g} in column {name!r} is too large")
                 if value is None:
                     raise UsageError(
                         f"{item.where}: {item.values[name] or 'nothing'!r} in column {name!r} is no"
                         " finite number: the networks have learned from rows without missing values"
                     )
+                if abs(value) > FLOAT_MAX:
+                    raise UsageError(f"{item.where}: {value:g} in column {name!r} is too large")
                 found[row, at] = value
         return found
 

@@ -129,7 +129,7 @@ def mistranslated(name: str, **changes: Any) -> Callable[[Experiment], Source]:
     """Returns (experiment) -> training pairs of a sentence and another sentence's translation."""
 
     def changed(_: Experiment) -> Source:
-        true = pairs.made_up
+        true = pairs.synthetic
 
         def false(*words: Any) -> pairs.Corpus:
             corpus = true(*words)
@@ -139,10 +139,10 @@ def mistranslated(name: str, **changes: Any) -> Callable[[Experiment], Source]:
                 source={**corpus.source, "train": [corpus.source["train"][i] for i in order]},
             )
 
-        pairs.made_up = false
+        pairs.synthetic = false
         try:
             return built(name, **changes).train
         finally:
-            pairs.made_up = true
+            pairs.synthetic = true
 
     return changed

@@ -76,7 +76,7 @@ def tagger(metric: str, baseline: str, margin: float) -> Row:
 
 
 def translator(name: str, margin: float, **changes: Any) -> Row:
-    """A translator against one who knows the made-up language and not the sentence; each sentence
+    """A translator against one who knows the synthetic language and not the sentence; each sentence
     has another's translation.
     """
     nothing = learning.mistranslated(name, **changes)

@@ -12,8 +12,9 @@ from typing import Any
 import jax.numpy as jnp
 import pytest
 
-from dlcore.errors import UsageError
+from dlcore.errors import Disrupted, UsageError
 from dlcore.runs.checkpoint import Checkpoints
+from dlcore.runs.checkpoint_files import writing
 from tests.runs.test_checkpoint import LIKE, restored, same, state, two_steps
 
 # Readers that Orbax leaves waiting when a file is damaged complain when they go.
@@ -206,3 +207,11 @@ def test_what_was_skipped_is_renamed_and_its_step_can_be_saved_again(folder: Pat
     found, warned = restored(folder)
     assert same(found, state(10))
     assert not warned
+
+
+@pytest.mark.parametrize("text", ["", "\n"])
+def test_a_write_that_times_out_without_a_message_is_named_by_its_type(
+    text: str, tmp_path: Path
+) -> None:
+    with pytest.raises(Disrupted, match=r"took too long \(TimeoutError\)"), writing(tmp_path):
+        raise TimeoutError(text)

@@ -77,5 +77,7 @@ def test_a_number_is_the_mean_in_the_unit_of_the_target(tmp_path: Path) -> None:
     )
     with pytest.raises(UsageError, match="the row: 'nothing' in column 'bmi' is no finite number"):
         predictor.batch(state, [predictor.item({**row, "bmi": None})])
+    with pytest.raises(UsageError, match=r"line 1: 1e\+39 in column 'age' is too large"):
+        predictor.items([], [",".join(["1e39"] * 10)])
     with pytest.raises(UsageError, match="line 1: 'x' in column 'age' is no finite number"):
         predictor.items([], [",".join(["x"] * 10)])

@@ -18,7 +18,7 @@ from dlcore.tasks.translation import Translator
 from dlcore.train.evaluators import Collector
 from dlcore.train.step import State
 
-CORPUS = pairs.made_up(sizes=(300, 11, 7))
+CORPUS = pairs.synthetic(sizes=(300, 11, 7))
 TOKENS = pairs.joined(CORPUS, 300)
 HELD_OUT = [*CORPUS.source["validation"], *CORPUS.source["test"]]
 LONGEST = max(map(len, pairs.encoded(TOKENS, HELD_OUT)))

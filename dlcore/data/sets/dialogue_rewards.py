@@ -90,7 +90,7 @@ def read(name: str, source: DataSource) -> tuple[Read, dict[str, list[Rewarded]]
         named = {split: given.named(split) for split in rewarded}
         return Read(source.resolve().name, VERSION, contexts, named), rewarded
     offline = is_offline(name, source)
-    rewarded = _made_up() if offline else {split: _of(name, split) for split in SPLITS}
+    rewarded = _synthetic() if offline else {split: _of(name, split) for split in SPLITS}
     version = "1" if offline else tfds.version(name)
     title = "made-up orders, labelled" if offline else name
     contexts = {split: [each for each, _ in rows] for split, rows in rewarded.items()}
@@ -142,10 +142,10 @@ def encoded(tokens: Subwords, found: Sequence[Dialogue], length: int) -> dict[st
     return {**out, "weight": weight}
 
 
-def _made_up() -> dict[str, list[Rewarded]]:
-    """The made-up orders; every second is answered for another one, and labelled wrong."""
+def _synthetic() -> dict[str, list[Rewarded]]:
+    """The synthetic orders; every second is answered for another one, and labelled wrong."""
     found = {}
-    for split, every in dialogues.made_up().items():
+    for split, every in dialogues.synthetic().items():
         rewarded: list[Rewarded] = []
         for i, each in enumerate(every):
             wrong = i % 2 == 1 and every[i - 1][1] != each[1]

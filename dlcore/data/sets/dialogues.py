@@ -27,7 +27,7 @@ from dlcore.options import DataSource
 TURN_END = "<|turn|>"  # after each message; the model stops an answer with it
 SPECIALS = (END, TURN_END, *(f"<|{role}|>" for role in ROLES))
 SPLITS = ("train", "validation", "test")
-_OFFLINE_TOKENS = 300  # the made-up dialogues have few pairs to merge
+_OFFLINE_TOKENS = 300  # the synthetic dialogues have few pairs to merge
 
 
 class Encoded(NamedTuple):
@@ -120,7 +120,7 @@ def read(names: Sequence[str], source: DataSource) -> Read:
     Args:
         names: prepared sets with a column `messages`, such as sgd_dialogue and taskmaster4; each
             split is that of all of them, in this order. Only "published" reads them.
-        source: "published"; "offline", for `made_up`; or the path of a user's files, see
+        source: "published"; "offline", for `synthetic`; or the path of a user's files, see
             `dlcore.data.own.dialogues.load`.
 
     Returns:
@@ -136,7 +136,7 @@ def read(names: Sequence[str], source: DataSource) -> Read:
     plain = {split: split for split in SPLITS}
     title = "+".join(names)
     if is_offline(title, source):
-        return Read("made-up orders", "1", made_up(), plain, offline=True)
+        return Read("made-up orders", "1", synthetic(), plain, offline=True)
     columns = {
         split: [tfds.columns(name, split, ["messages"])["messages"] for name in names]
         for split in SPLITS
@@ -199,7 +199,7 @@ def facts(tokens: Subwords, found: Read) -> Facts:
     )
 
 
-def made_up(seed: int = 0) -> dict[str, list[Dialogue]]:
+def synthetic(seed: int = 0) -> dict[str, list[Dialogue]]:
     """Draws synthetic orders: the assistant repeats what is ordered, and says goodbye.
 
     Args:

@@ -59,7 +59,7 @@ def multi30k(source: str = "de", target: str = "en") -> Corpus:
     return Corpus(name, tfds.version(name), *sides)
 
 
-def made_up(seed: int = 0, sizes: tuple[int, int, int] = (2000, 100, 100)) -> Corpus:
+def synthetic(seed: int = 0, sizes: tuple[int, int, int] = (2000, 100, 100)) -> Corpus:
     """Generates two artificial languages; a dictionary and a change of order translate them.
 
     A source sentence is "noun adjective noun adjective verb", its translation "the adjective noun
@@ -265,7 +265,7 @@ def load(
     if isinstance(source, Path):
         corpus, languages, more["by_hash"] = _own(source, reverse)
     elif is_offline(name, source):
-        corpus, languages = made_up(), ("artificial", "artificial")
+        corpus, languages = synthetic(), ("artificial", "artificial")
     else:
         corpus = multi30k(*languages)
     subwords = joined(corpus, vocabulary)

@@ -194,7 +194,7 @@ def test_published_sentences_have_the_classes_of_the_set(prepared: None) -> None
 
 
 def test_pairs_are_packed_and_keep_their_texts() -> None:
-    corpus = pairs.made_up()
+    corpus = pairs.synthetic()
     learned = pairs.joined(corpus, 400)
     found = pairs.load("multi30k_en_de", "offline", 400, 32, longest=20)
     expected = {

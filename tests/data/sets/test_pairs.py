@@ -1,6 +1,4 @@
-"""Pairs of sentences: nothing is lost or mixed when they share rows, and the made-up languages are
-what they say.
-"""
+"""Pairs of sentences: rows lose and mix nothing, and the synthetic languages can be translated."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from dlcore.data.builders import multi30k_en_de
 from dlcore.data.sets import pairs
 from dlcore.errors import UsageError
 
-CORPUS = pairs.made_up(sizes=(300, 20, 20))
+CORPUS = pairs.synthetic(sizes=(300, 20, 20))
 SUBWORDS = pairs.joined(CORPUS, 300)
 MULTI30K = Path(__file__).parents[3] / "../shared/data/multi30k_en_de"
 
@@ -66,10 +64,10 @@ def test_first_fit_is_first_fit(sizes: list[tuple[int, int]]) -> None:
     assert rows == len(room)
 
 
-def test_the_made_up_languages_translate_word_by_word_and_hold_out_their_tests() -> None:
-    same = pairs.made_up(sizes=(300, 20, 20))
+def test_the_synthetic_languages_translate_word_by_word_and_hold_out_their_tests() -> None:
+    same = pairs.synthetic(sizes=(300, 20, 20))
     assert (same.source, same.target) == (CORPUS.source, CORPUS.target)
-    assert pairs.made_up(1, (300, 20, 20)).source != CORPUS.source
+    assert pairs.synthetic(1, (300, 20, 20)).source != CORPUS.source
     assert {split: len(texts) for split, texts in CORPUS.source.items()} == {
         "train": 300,
         "validation": 20,
