@@ -11,7 +11,7 @@ from dlcore.errors import UsageError
 from dlcore.report.kept_cards import keep
 from dlcore.runs import catalog
 from dlcore.runs.card import read_file
-from dlcore.runs.card_fields import Card, Repeat, Results
+from dlcore.runs.card_fields import Card, PublishedResult, Repeat, Results
 
 
 def headline(card: Card, described: Mapping[str, str]) -> str:
@@ -135,10 +135,15 @@ def _cells(card: Card, described: dict[str, str]) -> list[str]:
         f"[`{name}`]({name}.py)" + (f" `{card['flags']}`" if card.get("flags") else ""),
         f"{data['name']} {data['version']}",
         metric,
-        f"{published['value']:g}" if published else "",
+        _published(published) if published else "",
         ours[metric] + (f" ({count})" if count else ""),
         f"{summary}{'<br>'.join(filter(None, folded))}</details>",
     ]
+
+
+def _published(published: PublishedResult) -> str:
+    caveat = published.get("caveat")
+    return f"{published['value']:g}" + (f" ({caveat})" if caveat else "")
 
 
 def _is_shown(metric: str, results: Mapping[str, str]) -> bool:

@@ -29,12 +29,14 @@ class Host(TypedDict):
     """The computer of the first process.
 
     Attributes:
-        cpu: model name.
+        cpu: name of the processor.
+        model: its family and model, see `circumstances.processor_model`; older cards lack it.
         cores: number of logical cores that the process may use.
         system: operating system and architecture, as "Linux x86_64".
     """
 
     cpu: str
+    model: NotRequired[str]
     cores: int
     system: str
 
@@ -105,13 +107,14 @@ class DeclaredMetric(TypedDict):
 
 
 class PublishedResult(TypedDict):
-    """A published result; see `dlcore.train.Published` for the entries."""
+    """A published result: see `dlcore.train.Published`; older cards lack `caveat`."""
 
     metric: str
     value: float
     source: str
     better: str
     split: str
+    caveat: NotRequired[str]
 
 
 class DataEntries(TypedDict):

@@ -36,6 +36,8 @@ class Published(NamedTuple):
         source: where it was published.
         better: "higher" or "lower": which values are better.
         split: the split on which it was measured.
+        caveat: what is not certain of it, as "second-hand" where the source quotes another one; "":
+            it was read in its source, which says how it was measured.
     """
 
     metric: str
@@ -43,6 +45,7 @@ class Published(NamedTuple):
     source: str
     better: Better = "higher"
     split: str = "test"
+    caveat: str = ""
 
 
 class Config(Protocol):

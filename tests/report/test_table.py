@@ -113,6 +113,12 @@ def test_a_kept_card_names_no_folder_of_a_machine_and_makes_the_only_row(house: 
     assert "1,234 parameters<br>test/accuracy 0.9877<br>published: 1.88 (a book)" in rows[0]
 
 
+def test_what_is_not_certain_of_a_published_number_stands_beside_it(house: Path) -> None:
+    doubtful = {**CARD["published"], "caveat": "second-hand"}
+    kept_cards.keep([run(house, "a", published=doubtful)])
+    assert "| validation/loss | 1.88 (second-hand) | 1.5 |" in table.rows()
+
+
 def test_seeds_and_folds_share_a_card_and_variants_have_their_own(house: Path) -> None:
     def result(loss: float, seed: int, **config: Any) -> dict[str, Any]:
         return {

@@ -73,6 +73,7 @@ def test_a_card_holds(path: Path, tmp_path: Path) -> None:
     host = {line.strip().split(":")[0] for line in said.splitlines() if line.startswith("  ")}
     assert host & {
         "host cpu",
+        "host model",
         "host cores",
         "versions jaxlib",
         "versions jax",
