@@ -32,6 +32,7 @@ from dlcore.train.model import Logits
 from dlcore.train.step import Batch, Extra, Loss, Mean, Out, Params, State, mean
 
 _CURVES = ("map_50", "map")  # metrics of each evaluation
+_POINT = ("precision", "recall", "f1")  # of the detections above a threshold
 BATCH = 16  # images that are detected at a time outside of training
 
 
@@ -152,13 +153,18 @@ def objects(detect: Detect, state: State, source: Source) -> tuple[list[Objects]
     Returns:
         True and detected objects of each image, in pixels of the original image.
     """
+    return in_images(_collected(detect, state, source))
+
+
+def _collected(detect: Detect, state: State, source: Source) -> Collected:
+    """What `Detected.collect` computes, of all examples of a source."""
     batch, run, chunks = min(BATCH, len(source)), compiled(detect), []
     for rows in in_order(source, batch, np.arange(batch)):
         found = run(state.params, state.extra, rows)
         kept = rows["mask"] > 0
         collected = {**_truth(rows), **found._asdict()}
         chunks.append({name: np.asarray(array)[kept] for name, array in collected.items()})
-    return in_images({name: np.concatenate([c[name] for c in chunks]) for name in chunks[0]})
+    return {name: np.concatenate([c[name] for c in chunks]) for name in chunks[0]}
 
 
 def in_images(collected: Collected) -> tuple[list[Objects], list[Objects]]:
@@ -221,15 +227,14 @@ class Detected:
             return dict.fromkeys(_CURVES, Metric("higher"))
         names = ["map_75", *(f"map_{size}" for size in metrics.SIZES)]
         names += [f"{kind}_{name}" for kind in ("ap_50", "ap") for name in self._classes]
+        names += _POINT
         names += [f"baseline_{name}" for name in (*_CURVES, *names)]
-        names += ["f1", "precision", "recall"]
         higher = dict.fromkeys(names, Metric("higher"))
         return {**higher, "threshold": Metric(None), "calibration_error": Metric("lower")}
 
     @property
     def _classes(self) -> Sequence[str]:
-        """Names of the classes, as they occur in names of metrics."""
-        return [re.sub(r"[^\w-]+", "_", name) for name in self.splits.facts.classes]
+        return metric_names(self.splits.facts.classes)
 
     def collect(self, state: State, batch: Batch) -> Mapping[str, Array]:
         """Computes the detections of a batch.
@@ -244,35 +249,68 @@ class Detected:
     def score(self, state: State, collected: Collected, split: str) -> Mapping[str, float]:
         """Computes the metrics of a split, see `evaluators`.
 
-        With `detailed` the confidence threshold is chosen on validation, whose objects are detected
-        again when another split is scored; without validation it is chosen on the split itself.
+        With `detailed` the confidence thresholds, of the detector and of the baseline, are chosen
+        on validation, whose objects are detected again when another split is scored; without
+        validation they are chosen on the split itself.
         """
         true, found = in_images(collected)
         scores = metrics.average_precision(true, found, self._classes)
         if not self.detailed:
             return {name: scores[name] for name in _CURVES if name in scores}
-        matched = metrics.matches(true, found)
-        chosen = matched
+        held_out = collected
         if split != "validation" and self.splits.validation is not None:
-            chosen = metrics.matches(*objects(self.detect, state, self.splits.validation))
+            held_out = _collected(self.detect, state, self.splits.validation)
+        matched = metrics.matches(true, found)
+        chosen = matched if held_out is collected else metrics.matches(*in_images(held_out))
         point = metrics.operating_point(matched, metrics.best_threshold(chosen))
         shown = matched.confidence >= point.threshold
         scores = {name: value for name, value in scores.items() if name not in _CURVES}
-        scores |= point._asdict() | self._baseline(true, collected["scale"])
+        scores |= point._asdict() | self._baseline(collected, held_out)
         if shown.any():
             curve = reliability(matched.confidence[shown], matched.correct[shown])
             scores["calibration_error"] = curve.error
         return scores
 
-    def _baseline(self, true: Sequence[Objects], scale: np.ndarray) -> dict[str, float]:
-        constant = self._constant
-        same = [constant._replace(boxes=constant.boxes / each) for each in scale.astype(np.float64)]
+    def _baseline(self, collected: Collected, held_out: Collected) -> dict[str, float]:
+        """The baseline's metrics; its threshold is chosen on `held_out`."""
+        (true, same), chosen = self._answered(collected), self._answered(held_out)
         scores = metrics.average_precision(true, same, self._classes)
+        threshold = metrics.best_threshold(metrics.matches(*chosen))
+        point = metrics.operating_point(metrics.matches(true, same), threshold)
+        scores |= {name: getattr(point, name) for name in _POINT}
         return {f"baseline_{name}": value for name, value in scores.items()}
+
+    def _answered(self, collected: Collected) -> tuple[list[Objects], list[Objects]]:
+        """The true objects of each image, and the baseline's, in its own pixels."""
+        constant, scale = self._constant, collected["scale"].astype(np.float64)
+        same = [constant._replace(boxes=constant.boxes / each) for each in scale]
+        return in_images(collected)[0], same
 
     @functools.cached_property
     def _constant(self) -> Objects:
         return detection_baseline.constant(self.splits.train, len(self._classes))
+
+
+def metric_names(classes: Sequence[str]) -> list[str]:
+    """Returns the names of classes in names of metrics, such as `ap_CLASS`; all of them differ.
+
+    Each run of characters other than letters, digits, "_" and "-" becomes "_". Where a metric of a
+    class before has the name already, "_2", "_3" and so on is added.
+
+    Args:
+        classes: names of the classes.
+    """
+    names: list[str] = []
+    taken: set[str] = set()
+    for each in classes:
+        name = plain = re.sub(r"[^\w-]+", "_", each)
+        number = 1
+        while not taken.isdisjoint(used := {f"ap_{name}", f"ap_50_{name}"}):
+            number += 1
+            name = f"{plain}_{number}"
+        taken |= used
+        names.append(name)
+    return names
 
 
 def evaluators(detect: Detect, splits: Splits) -> list[Detected]:
@@ -284,10 +322,10 @@ def evaluators(detect: Detect, splits: Splits) -> list[Detected]:
     `recall` and `f1` at IoU 0.5 of the detections with at least this confidence;
     `calibration_error`, the expected calibration error of their confidences (Guo et al. 2017); and
     with `baseline_` in front the average precisions of a baseline that answers every image with the
-    same boxes (`detection_baseline.constant`). SIZE is one of `metrics.detection.SIZES`, CLASS a
-    name in `facts.classes` with "_" for each run of characters other than letters, digits, "_" and
-    "-"; sizes and classes without true objects have no metrics. Without a detection of at least
-    `threshold` there is no `calibration_error`.
+    same boxes (`detection_baseline.constant`), and `precision`, `recall` and `f1` of those boxes
+    with at least the confidence that has their largest F1 on validation. SIZE is one of
+    `metrics.detection.SIZES`, CLASS one of `metric_names`; sizes and classes without true objects
+    have no metrics. Without a detection of at least `threshold` there is no `calibration_error`.
 
     Args:
         detect: finds objects.

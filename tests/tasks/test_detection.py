@@ -15,7 +15,13 @@ from dlcore.data.facts import Facts
 from dlcore.data.sets import detection as sets
 from dlcore.errors import UsageError
 from dlcore.kernels import detection as kernels
-from dlcore.metrics.detection import average_precision
+from dlcore.metrics.detection import (
+    average_precision,
+    best_threshold,
+    matches,
+    operating_point,
+)
+from dlcore.metrics.known import Metric
 from dlcore.tasks import detection, detection_baseline
 from dlcore.tasks.detection_augmentation import Augmentation
 from dlcore.tasks.detection_predictor import DetectionOptions, predictor
@@ -107,8 +113,17 @@ def test_evaluators_take_the_threshold_of_validation(splits: Any) -> None:
     constant = detection_baseline.constant(splits.train, CLASSES)
     true = detection.in_images(collected)[0]  # the images have the size of the canvas
     trivial = average_precision(true, [constant] * len(true), splits.facts.classes)
+    held_out = splits.validation.gather(np.arange(len(splits.validation)))
+    held_out["row"] = np.arange(len(splits.validation))
+    chosen = detection.in_images(collected_of(last, held_out))[0]
+    threshold = best_threshold(matches(chosen, [constant] * len(chosen)))
+    point = operating_point(matches(true, [constant] * len(true)), threshold)._asdict()
+    assert point.pop("threshold") == threshold
+    assert 0 < point["f1"] < 0.5
+    trivial |= point
     named = {name: value for name, value in scores.items() if name.startswith("baseline_")}
     assert named == {f"baseline_{name}": pytest.approx(trivial[name]) for name in trivial}
+    assert all(last.metrics[f"baseline_{name}"] == Metric("higher") for name in point)
     assert {"baseline_map", "baseline_ap_50_3", "baseline_ap_3"} <= named.keys()
 
 
@@ -130,11 +145,20 @@ def test_the_baseline_is_the_same_for_images_of_any_size(splits: Any) -> None:
     detect = detection.detections(perfect(), CLASSES, STRIDE)
     _, last = detection.evaluators(detect, splits)
     batch = {**splits.test.gather(np.arange(20)), "row": np.arange(20)}
-    expected = last._baseline(detection.in_images(collected_of(last, batch))[0], batch["scale"])
+    same = collected_of(last, batch)
+    expected = last._baseline(same, same)
     batch["scale"] = np.where(np.arange(20) % 2, 0.5, 1).astype(np.float32)
-    found = last._baseline(detection.in_images(collected_of(last, batch))[0], batch["scale"])
-    assert found == expected
-    assert found["baseline_map_50"] > 0
+    sized = collected_of(last, batch)
+    assert last._baseline(sized, sized) == expected
+    assert expected["baseline_map_50"] > 0
+
+
+def test_classes_have_metrics_of_their_own() -> None:
+    """Also where cleaned names agree, or a class is called as another one's metric."""
+    names = ["a b", "a_b", "a?b", "a_b_2", "cell", "50 cell", "40-60"]
+    found = detection.metric_names(names)
+    assert found == ["a_b", "a_b_2", "a_b_3", "a_b_2_2", "cell", "50_cell_2", "40-60"]
+    assert len({f"{kind}_{name}" for kind in ("ap", "ap_50") for name in found}) == 14
 
 
 def collected_of(evaluator: Any, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

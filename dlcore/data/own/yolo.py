@@ -29,7 +29,7 @@ def find(path: Path) -> Annotated:
         each wrong line, whose box is left out.
 
     Raises:
-        UsageError: no such file, not YAML, no `names` of classes, or no `train`.
+        UsageError: no such file, not YAML, no `names` of classes or two equal ones, or no `train`.
     """
     file = description(path)
     if file is None:
@@ -72,7 +72,10 @@ def _names(value: object, file: Path) -> list[str]:
         value = [value[i] for i in range(len(value))]
     if not isinstance(value, list) or not value:
         raise UsageError(f"{file}: `names` must be a list of the classes, or {{0: name, 1: ...}}")
-    return [str(name) for name in value]
+    names = [str(name) for name in value]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"{file}: two classes of `names` are called {twice[0]!r}: rename one")
+    return names
 
 
 def _split(value: object, content: dict[str, Any], file: Path, found: Annotated) -> list[Picture]:

@@ -195,6 +195,9 @@ def test_paths_that_hold_no_boxes(tmp_path: Path) -> None:
         (tmp_path / "data.yaml").write_text(f"train: images/train{names}")
         with pytest.raises(UsageError, match="`names` must be a list"):
             load(tmp_path)
+    (tmp_path / "data.yaml").write_text("train: images/train\nnames: [cat, 1, dog, '1']")
+    with pytest.raises(UsageError, match=r"data\.yaml: two classes .* '1': rename one"):
+        load(tmp_path)
     (tmp_path / "boxes.json").write_text("{")
     with pytest.raises(UsageError, match=r"boxes\.json: not JSON"):
         load(tmp_path / "boxes.json")
