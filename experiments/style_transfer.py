@@ -35,7 +35,7 @@ class Config:
     features: PositiveInt = 64  # channels of the first block of VGG; 64: pretrained, else random
     crop: Annotated[int, Range(16)] = 128  # pixels; a multiple of 8
     size: Annotated[int, Range(16)] = 256  # longer side of the style and of the test photographs
-    iterations: PositiveInt = 100  # of Gatys' optimisation
+    iterations: PositiveInt = 100  # of Gatys' optimisation of the first 4 test photographs
     recipe: Recipe = Recipe("adamw", lr=2e-3, clip_norm=1.0)
     batch: int = 4
     steps: int = 2400

@@ -137,26 +137,31 @@ def evaluators(model: Logits, splits: Splits, smallest: int) -> list[Evaluator]:
             "size": batch["size"],
         }
 
+    def reduce(collected: Collected) -> Collected:
+        true = true_instances(collected)
+        found, confidence = found_in(collected["probability"], collected["size"], smallest)
+        made = {"confidence": np.concatenate(confidence), "matched": matched(true, found)}
+        return made | measures(true, found)
+
     def score(collected: Collected, split: str) -> dict[str, float]:
-        true, sizes = true_instances(collected), collected["size"]
-        found, confidence = found_in(collected["probability"], sizes, smallest)
-        made, p = scores(true, found), np.concatenate(confidence)
+        made, p = scores(collected), collected["confidence"]
         if len(p):
-            made["calibration_error"] = reliability(p, matched(true, found)).error
+            made["calibration_error"] = reliability(p, collected["matched"]).error
         return made
 
     def baseline(collected: Collected, split: str) -> dict[str, float]:
-        held = dict(sources[split].gather(np.arange(len(sources[split]))))
-        found = [
-            bright_areas(image[:height, :width], smallest)
-            for image, (height, width) in zip(held["image"], held["size"], strict=True)
-        ]
-        made = scores(true_instances(held), found)
+        source, each = sources[split], []
+        for i in range(len(source)):  # one by one: images may be large
+            held = dict(source.gather(np.array([i])))
+            height, width = held["size"][0]
+            areas = bright_areas(held["image"][0, :height, :width], smallest)
+            each.append(measures(true_instances(held), [areas]))
+        made = scores({name: np.concatenate([m[name] for m in each]) for name in each[0]})
         return {f"baseline_{name}": value for name, value in made.items()}
 
     of_baseline = {f"baseline_{name}": metric for name, metric in _NAMES.items()}
     return [
-        Scored(sources, collect, score, {**_NAMES, "calibration_error": _LOWER}),
+        Scored(sources, collect, score, {**_NAMES, "calibration_error": _LOWER}, reduces=reduce),
         Scored(dict.fromkeys(sources), lambda *_: {}, baseline, of_baseline, "end"),
     ]
 
@@ -213,33 +218,39 @@ def matched(true: list[np.ndarray], found: list[np.ndarray]) -> Bool[np.ndarray,
     return np.concatenate([(each > 0.5).any(0) for each in overlaps])
 
 
-def scores(true: list[np.ndarray], found: list[np.ndarray]) -> dict[str, float]:
-    """Computes the metrics of `evaluators`.
+def measures(true: list[np.ndarray], found: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Measures each image by itself; `scores` makes metrics of the arrays of all images.
 
     Args:
         true, found: instances of each image, integers [height, width]; 0 is background.
 
     Returns:
+        `precision` float64 [images, thresholds], see `metrics.segmentation.matches`; `confusion`
+        int64 [images, 2, 2] of foreground pixels; `count_error` int64 [images].
+    """
+    pairs = list(zip(true, found, strict=True))
+    confusions = [metrics.confusion((t > 0).astype(int), (f > 0).astype(int), 2) for t, f in pairs]
+    errors = [abs(len(np.unique(t[t > 0])) - len(np.unique(f[f > 0]))) for t, f in pairs]
+    return {
+        "precision": np.array([metrics.matches(t, f).precision for t, f in pairs]),
+        "confusion": np.array(confusions),
+        "count_error": np.array(errors),
+    }
+
+
+def scores(measured: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Computes the metrics of `evaluators` from the `measures` of all images.
+
+    Returns:
         {metric: value}, without prefix, and without `calibration_error`.
     """
-    precision = np.array(
-        [metrics.matches(t, f).precision for t, f in zip(true, found, strict=True)]
-    )
-    counts = sum(
-        metrics.confusion((t > 0).astype(int), (f > 0).astype(int), 2)
-        for t, f in zip(true, found, strict=True)
-    )
-    pixels = metrics.overlap(np.asarray(counts))
-    errors = [
-        abs(len(np.unique(t[t > 0])) - len(np.unique(f[f > 0])))
-        for t, f in zip(true, found, strict=True)
-    ]
+    precision, pixels = measured["precision"], metrics.overlap(measured["confusion"].sum(0))
     return {
         "average_precision": float(precision.mean()),
         "average_precision_50": float(precision[:, 0].mean()),
         "dice": float(np.nan_to_num(pixels.dice[1])),
         "iou": float(np.nan_to_num(pixels.iou[1])),
-        "count_error": float(np.mean(errors)),
+        "count_error": float(measured["count_error"].mean()),
     }
 
 

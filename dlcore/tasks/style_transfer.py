@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import time
 from collections.abc import Callable, Mapping
 
@@ -41,6 +42,7 @@ METRICS = {
 # (params, extra, photographs) -> pictures, both [batch, h, w, 3] in [0, 1]
 Paint = Callable[[Params, Extra, Array], Array]
 MULTIPLE = 8  # of height and width: three halvings of VGG
+MOST = 4  # photographs that are optimised, of a folder that may have thousands
 
 
 def targets(splits: Splits, style: np.ndarray, size: int, width: int, pretrained: bool) -> Splits:
@@ -189,10 +191,11 @@ def loss(painter: Model, perceptual: Perceptual) -> Loss:
 
 
 class Comparison:
-    """Compares a network with Gatys' optimisation of pixels, on the photographs of the test split.
+    """Compares a network with Gatys' optimisation of pixels, on the first test photographs.
 
-    The optimisation does not depend on trained parameters: it is computed once per photograph, at
-    the first use, and kept. `evaluator` gives metrics of the comparison, `draw` its pictures.
+    They are the first `MOST`, in the order of the test split. The optimisation does not depend on
+    trained parameters: it is computed once per photograph, at the first use, and kept. `evaluator`
+    gives metrics of the comparison, `draw` its pictures.
     """
 
     def __init__(
@@ -212,9 +215,9 @@ class Comparison:
         self._optimised: dict[str, Optimised] = {}
 
     def photographs(self) -> dict[str, np.ndarray]:
-        """Returns {name: photograph of the test split}, uint8 [h, w, 3], `shrunk` and `padded`."""
-        whole = self.splits.test.whole
-        return {name: padded(shrunk(image, self.size)) for name, image in whole.items()}
+        """Returns the first `MOST` photographs {name: uint8 [h, w, 3]}, `shrunk` and `padded`."""
+        chosen = itertools.islice(self.splits.test.whole.items(), MOST)
+        return {name: padded(shrunk(image, self.size)) for name, image in chosen}
 
     def losses(self, state: State, photograph: np.ndarray) -> Callable[[Array], dict[str, Array]]:
         """Returns the function that computes the losses of one picture against a photograph.
@@ -332,19 +335,11 @@ class Comparison:
                 # the content loss begins at 0
                 title = f"{name}: {kind} loss"
                 shown.append(Plot(title, "iteration", "loss", series, log_y=kind != "content"))
-            rows += [
-                (
-                    name,
-                    "network",
-                    *(round(float(losses[k]), 4) for k in ("content", "style", "total")),
-                    round(seconds, 3),
-                ),
-                (
-                    name,
-                    "optimised",
-                    *(round(best.losses[k], 4) for k in ("content", "style", "total")),
-                    round(best.seconds, 3),
-                ),
-            ]
+            for by, found, took in (
+                ("network", losses, seconds),
+                ("optimised", best.losses, best.seconds),
+            ):
+                numbers = (round(float(found[k]), 4) for k in ("content", "style", "total"))
+                rows.append((name, by, *numbers, round(took, 3)))
         head = ("photograph", "by", "content", "style", "total", "seconds")
         return [Table("Content and style loss, and time", head, tuple(rows)), *shown]

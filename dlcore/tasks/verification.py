@@ -226,7 +226,10 @@ def baselines(model: Model, source: Source) -> dict[str, list[Pairs]]:
     components = []
     for column in learns.T:
         training = centred[column == 1]
-        fitted = PCA(min(COMPONENTS, *training.shape), whiten=True, svd_solver="full")
+        # n centred images span n - 1 dimensions; whitening would scale up an n-th one, which is
+        # rounding errors
+        count = min(COMPONENTS, len(training) - 1, training.shape[1])
+        fitted = PCA(count, whiten=True, svd_solver="full")
         components.append(fitted.fit(training).transform(centred))
 
     def of_all(x: np.ndarray) -> list[Pairs]:

@@ -72,6 +72,9 @@ class Scored:
         every: when it runs: "eval", whenever losses are evaluated, and at the end; "end", at the
             end alone; n, after every n steps and at the end. On the split "test" it runs at the end
             alone, whatever is given.
+        reduces: (what was collected of a batch, without padding) -> arrays that are kept in its
+            place, where those of a whole split would need too much memory; on the host. The arrays
+            of the batches are concatenated, so that they need not have a row for each example.
     """
 
     sources: Mapping[str, Source | None]
@@ -79,6 +82,7 @@ class Scored:
     scores: Callable[[Collected, str], Mapping[str, float]]
     metrics: Mapping[str, Metric]
     every: Schedule = "eval"
+    reduces: Callable[[Collected], Collected] | None = None
 
     def collect(self, state: State, batch: Batch) -> Mapping[str, Array]:
         """Computes the arrays of one batch."""
@@ -177,9 +181,11 @@ class Collector:
                 out_shardings=self._layout.everywhere,
             )
         run, chunks = self._compiled[id(evaluator)], []
+        reduces = evaluator.reduces if isinstance(evaluator, Scored) else None
         rows = self._layout.local_rows(self._batch)
         for batch in in_order(source, self._batch, rows):
             arrays, mask = jax.device_get(run(state, self._layout.put(batch, self._batch)))
             counts = np.asarray(mask) > 0
-            chunks.append({name: np.asarray(array)[counts] for name, array in arrays.items()})
+            chunk = {name: np.asarray(array)[counts] for name, array in arrays.items()}
+            chunks.append(reduces(chunk) if reduces else chunk)
         return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from dlcore import sharding
 from dlcore.data.sets import instances as sets
 from dlcore.data.sets import synthetic_maps
-from dlcore.data.source import first
+from dlcore.data.source import arrays, first
 from dlcore.metrics.calibration import reliability
-from dlcore.metrics.segmentation import average_precision
+from dlcore.metrics.segmentation import average_precision, matches
 from dlcore.samples import Plot, Text
 from dlcore.tasks import instances, instances_samples
+from dlcore.train.evaluators import Collector
 from dlcore.train.step import State
 
 pytestmark = pytest.mark.quick
@@ -75,7 +77,7 @@ def test_scores_by_hand() -> None:
     true = np.zeros((10, 10), int)
     true[:4, :5], true[6:, :5] = 1, 2
     found = np.where(true == 1, 1, 0)
-    made = instances.scores([true, true], [true, found])
+    made = instances.scores(instances.measures([true, true], [true, found]))
     assert made["average_precision"] == pytest.approx((1 + 1 / 2) / 2)
     assert made["average_precision_50"] == pytest.approx((1 + 1 / 2) / 2)
     assert made["iou"] == pytest.approx(60 / 80)
@@ -111,14 +113,60 @@ def test_samples_and_scores_of_a_network_with_and_without_instances(there: bool)
     assert isinstance(shown[0], Text)
     assert shown[0].text == sets.GENERATED_NOTICE
     plots = [each for each in shown if isinstance(each, Plot)]
-    scored = instances.evaluators(model, splits, 16)[0]
-    collected = scored.collect(state, splits.test.gather(np.arange(6)))
-    made = {name: np.asarray(array) for name, array in collected.items()}
-    scores = scored.score(state, made, "test")
+    collector = Collector(sharding.layout("jit", "", jax.devices()[:1]), 4)
+    scores = collector(instances.evaluators(model, splits, 16)[0], state, "test")
     assert ("calibration_error" in scores) == there
     if there:
         assert plots[0].series[1].name == f"instances, error {scores['calibration_error']:.3f}"
     assert len(plots) == there
+
+
+def test_scores_of_batches_are_those_of_all_images_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the bit, for images of different sizes; no more than a batch is held at a time."""
+    cells, numbers = synthetic_maps.cells(7, 64, 3)
+    sizes = [(64, 64), (40, 64), (64, 33), (50, 50), (17, 64), (64, 48), (30, 30)]
+    cut = [
+        [each[:height, :width] for each, (height, width) in zip(of, sizes, strict=True)]
+        for of in (cells, numbers)
+    ]
+    source = arrays("cells", "1", "test", sets._padded((cut[0], cut[1])))
+    splits: Any = {"validation": source, "test": source}
+
+    def model(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
+        bright = batch["image"].astype(jnp.float32) - 90
+        return jnp.concatenate([-bright, bright, 0 * bright - 5], -1) / 20, extra
+
+    held = []
+
+    def counted(probability: np.ndarray, *more: Any) -> Any:
+        held.append(len(probability))
+        return found_in(probability, *more)
+
+    found_in = instances.found_in
+    monkeypatch.setattr(instances, "found_in", counted)
+    state = State(jnp.zeros((), jnp.int32), {}, {}, {})
+    scored, baseline = instances.evaluators(model, splits, 4)
+    collector = Collector(sharding.layout("jit", "", jax.devices()[:1]), 2)
+    made = {**collector(scored, state, "test"), **collector(baseline, state, "test")}
+    assert held == [2, 2, 2, 1]
+
+    rows = source.gather(np.arange(7))
+    true = [each.astype(np.int32) for each in cut[1]]
+    found, confidence = found_in(instances.probabilities(model, state, rows), rows["size"], 4)
+    of_all = {"": found, "baseline_": [instances.bright_areas(each, 4) for each in cut[0]]}
+    for prefix, each in of_all.items():
+        pairs = list(zip(true, each, strict=True))
+        precision = np.array([matches(t, f).precision for t, f in pairs])
+        both = sum(int(((t > 0) & (f > 0)).sum()) for t, f in pairs)
+        pixels = sum(int((t > 0).sum() + (f > 0).sum()) for t, f in pairs)
+        numbered = [abs(len(np.unique(t)) - len(np.unique(f))) for t, f in pairs]
+        assert made[f"{prefix}average_precision"] == precision.mean()
+        assert made[f"{prefix}average_precision_50"] == precision[:, 0].mean()
+        assert made[f"{prefix}dice"] == 2 * both / pixels
+        assert made[f"{prefix}iou"] == both / (pixels - both)
+        assert made[f"{prefix}count_error"] == np.mean(numbered)
+    error = reliability(np.concatenate(confidence), instances.matched(true, found)).error
+    assert made["calibration_error"] == error
 
 
 def test_contrast_does_not_depend_on_the_exposure_or_on_one_bright_spot() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -64,6 +65,17 @@ def test_padding_keeps_the_picture_and_gives_multiples_of_eight(shape: tuple[int
     found = style_transfer.padded(image)
     assert all(n % 8 == 0 and n >= 16 for n in found.shape[:2])
     np.testing.assert_array_equal(found[: shape[0], : shape[1]], image)
+
+
+@pytest.mark.parametrize("count", [2, 4, 7])
+def test_few_photographs_are_optimised_in_order(count: int) -> None:
+    """The published ones are 2; one's own may be thousands."""
+    image = np.zeros((16, 16, 3), np.uint8)
+    names = [f"{9 - i}.png" for i in range(count)]
+    splits: Any = SimpleNamespace(test=SimpleNamespace(whole=dict.fromkeys(names, image)))
+    unused: Any = None
+    compared = style_transfer.Comparison(unused, unused, splits, 16, 3)
+    assert [*compared.photographs()] == names[:4]
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from dlcore.data.source import Arrays
+from dlcore.data.source import Arrays, arrays
 from dlcore.kernels.contrast import info_nce
 from dlcore.metrics.verification import SameProbability, pairs, verification
 from dlcore.tasks import verification as task
@@ -137,6 +137,28 @@ def test_models_are_those_of_the_folds() -> None:
     experiment, _ = untrained("faces_orl")
     model: Model = experiment.models[0]
     assert model.net.folds == len(experiment.splits.facts.held_out)  # type: ignore[attr-defined]
+
+
+def test_components_of_few_images_are_no_rounding_errors() -> None:
+    """32 images have 31 components: the 32nd would be whitened from nothing, and decide alone."""
+    generator = np.random.default_rng(0)
+    label = np.repeat(np.arange(6, dtype=np.int32), 8)
+    people = generator.integers(0, 200, (6, 8, 8, 1))
+    image = (people[label] + generator.integers(0, 50, (48, 8, 8, 1))).astype(np.uint8)
+    learns = (label < 4).astype(np.float32)[:, None]
+    assert learns.sum() == 32
+    contents = {"image": image, "label": label, "learns": learns}
+    model: Any = Pixels()
+    (found,) = task.baselines(model, arrays("faces", "1", "test", contents))["pca"]
+    assert abs(found.similarity).max() < 0.99
+    assert found.similarity[found.same].mean() > found.similarity[~found.same].mean()
+
+
+class Pixels:
+    """A "model" whose inputs are the images."""
+
+    def inputs(self, batch: Any, key: Any, train: bool) -> Any:
+        return batch["image"]
 
 
 def test_probabilities_are_of_people_that_no_fit_has_seen(

@@ -56,6 +56,24 @@ def test_collected_arrays_keep_the_order_of_the_source() -> None:
     np.testing.assert_array_equal(seen[0], 2 * VALUES)
 
 
+def test_each_batch_may_be_reduced_to_arrays_of_any_length() -> None:
+    lengths: list[int] = []
+
+    def large(collected: Collected) -> Collected:
+        lengths.append(len(collected["y"]))
+        return {"large": collected["y"][collected["y"] > 7]}
+
+    def keep(collected: Collected, split: str) -> dict[str, float]:
+        assert collected.keys() == {"large"}
+        return {"sum": collected["large"].sum()}
+
+    scored = Scored({"validation": SOURCE}, doubled, keep, {}, reduces=large)
+    layout = sharding.layout("jit", "", jax.devices()[:4])
+    made = Collector(layout, 8)(scored, STATE, "validation")
+    assert made == {"sum": 2 * VALUES[VALUES > 3.5].sum()}
+    assert lengths == [8, 3]
+
+
 def test_an_evaluator_of_the_state_collects_nothing() -> None:
     layout = sharding.layout("jit", "", jax.devices()[:1])
     norm = OfState(
