@@ -84,6 +84,33 @@ def test_columns_without_intents_train_requests_and_parts_of_speech(
             assert TEXT[part["start"] : part["end"]] == part.get("text", part.get("word"))
 
 
+@pytest.mark.nightly
+def test_json_lines_with_spans_and_labels_train_slots_and_intents(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = []
+    for i in range(80):
+        intent, city = ("call", "fly")[i // 4 % 2], ("Oslo", "Rome", "Lima", "Köln")[i % 4]
+        text = f"{intent} 👩‍🚀 {city}{'.' if i % 3 else ' now'} {i}"
+        start = text.index(city)
+        span = {"start": start, "end": start + 4, "label": "city"}
+        rows.append(json.dumps({"text": text, "spans": [span], "label": intent}))
+    file = Path("requests.jsonl")
+    file.write_text("\n".join(rows), "utf-8")
+    assert train(file, "--steps", "50", "--lr", "0.02", name="slots_atis") == 0
+    found = card(Path("run"))
+    assert found["best"]["metric"] == "validation/sentence_accuracy"
+    assert found["results"]["test"]["intent_accuracy"] > 0.9
+    assert found["results"]["test"]["f1"] > 0.9
+    capsys.readouterr()
+    text = "fly 👩‍🚀 Köln. 7"
+    assert cli.main(["predict", "run", "--text", text, "--json"]) == 0
+    (answer,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert answer["intent"] == "fly"
+    (span,) = answer["spans"]
+    assert (span["label"], text[span["start"] : span["end"]]) == ("city", "Köln")
+
+
 def test_a_line_of_other_columns_stops_before_the_first_step(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -24,6 +24,7 @@ _WORD = re.compile(
     rf"|{_LETTER}+(?:[-.,:/&]{_LETTER}+)*|[^\w\s]"
 )
 _DOCUMENT = "-DOCSTART-"
+_Placed = tuple[str, "Tagged"]  # with its file and line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,10 +151,10 @@ def load(path: Path, spans: bool = True) -> Own:
             train, validation and test (`files.grouped`). Of the last two those that are missing are
             cut from train, a tenth each, by the hash of the words. .jsonl files have an object in
             each line: "text", "spans" or "entities", a list of {"start", "end", "label"} with
-            offsets in characters, end exclusive, and "label" of the whole text if it has one. All
-            other files have CoNLL columns: in each line a word first and its tag last, separated by
-            tabs if the line has one, else by blanks; an empty line, or one that begins with
-            -DOCSTART-, ends a sentence.
+            offsets in characters, end exclusive, and "label" of the whole text, which all sentences
+            have or none. All other files have CoNLL columns: in each line a word first and its tag
+            last, separated by tabs if the line has one, else by blanks; an empty line, or one that
+            begins with -DOCSTART-, ends a sentence.
         spans: whether tags mark spans, in any scheme that `tag_schemes.spans_of` reads; they are
             converted to BIO. Otherwise tags are kept as they are, and JSON lines are refused.
 
@@ -187,10 +188,12 @@ def find(path: Path, spans: bool = True) -> tuple[Own, list[str]]:
     """
     groups, _ = files.grouped(path, SUFFIXES)
     problems: list[str] = []
-    splits = {
+    placed = {
         split: [each for file in found for each in _read(file, spans, problems)]
         for split, found in groups.items()
     }
+    problems += _unlabelled([each for found in placed.values() for each in found])
+    splits = {split: [each for _, each in found] for split, found in placed.items()}
     if not problems and (empty := [split for split, each in splits.items() if not each]):
         problems.append(f"{path} has no sentences for {empty[0]}: add some")
     if problems:
@@ -210,7 +213,18 @@ def find(path: Path, spans: bool = True) -> tuple[Own, list[str]]:
     return Own(splits, missing), problems
 
 
-def _read(file: Path, spans: bool, problems: list[str]) -> list[Tagged]:
+def _unlabelled(placed: Sequence[_Placed]) -> list[str]:
+    """A fault where some sentences have a label and others none."""
+    lacking = [where for where, each in placed if not each.label]
+    if not lacking or len(lacking) == len(placed):
+        return []
+    return [
+        f"{lacking[0]}: there is no `label`, which {len(placed) - len(lacking)} of {len(placed)}"
+        f" sentences have, and {len(lacking)} lack: give every sentence one, or none"
+    ]
+
+
+def _read(file: Path, spans: bool, problems: list[str]) -> list[_Placed]:
     try:
         lines = files.lines(file)
     except UsageError as error:
@@ -222,7 +236,7 @@ def _read(file: Path, spans: bool, problems: list[str]) -> list[Tagged]:
 
 def _columns(
     file: Path, lines: Sequence[str], spans: bool, problems: list[str]
-) -> Iterator[Tagged]:
+) -> Iterator[_Placed]:
     words: list[str] = []
     tags: list[str] = []
     count, first, begin = 0, 0, 1
@@ -247,16 +261,16 @@ def _columns(
 
 def _sentence(
     where: str, words: Sequence[str], tags: Sequence[str], spans: bool, problems: list[str]
-) -> Iterator[Tagged]:
+) -> Iterator[_Placed]:
     try:
-        yield of_words(words, to_bio(tags) if spans else tags)
+        yield where, of_words(words, to_bio(tags) if spans else tags)
     except ValueError as error:
         problems.append(f"{where}: {error}: the last column must hold such tags")
 
 
 def _objects(
     file: Path, lines: Sequence[str], spans: bool, problems: list[str]
-) -> Iterator[Tagged]:
+) -> Iterator[_Placed]:
     if not spans:
         problems.append(
             f"{file}, line 1: JSON lines hold spans, and this experiment gives every word a tag:"
@@ -268,7 +282,7 @@ def _objects(
             continue
         try:
             found = files.parse(line)
-            yield _of_object(found)
+            yield f"{file}, line {number}", _of_object(found)
         except (ValueError, TypeError) as error:
             problems.append(
                 f'{file}, line {number}: {error}: a line is {{"text": TEXT, "spans": [{{"start":'

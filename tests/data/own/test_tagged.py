@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dlcore.data.own.tagged import load, of_text, words_of
+from dlcore.data.own.tagged_summary import summary
 from dlcore.data.sets import tagged as sets
 from dlcore.data.tag_schemes import Span
 from dlcore.errors import UsageError
@@ -93,6 +94,30 @@ def test_a_faulty_json_line_is_named(tmp_path: Path, line: str, fault: str) -> N
     file.write_text(f'{{"text": "fine"}}\n{line}\n')
     with pytest.raises(UsageError, match=f"own.jsonl, line 2: .*{fault}"):
         load(file)
+
+
+def test_sentences_all_have_a_label_or_none(tmp_path: Path) -> None:
+    span = {"start": 6, "end": 10, "label": "to"}
+    rows = [
+        {"text": f"go to Oslo {i}", "spans": [span], "label": ("go", "ask")[i % 2]}
+        for i in range(100)
+    ]
+    file = tmp_path / "own.jsonl"
+    write = lambda: file.write_text("\n".join(map(json.dumps, rows)))  # noqa: E731
+    write()
+    assert sets.load("atis", file).facts.intents == ["ask", "go"]
+    del rows[7]["label"]
+    rows[9]["label"] = ""
+    write()
+    fault = r"own\.jsonl, line 8: there is no `label`, which 98 of 100 sentences have, and 2 lack"
+    with pytest.raises(UsageError, match=fault):
+        sets.load("atis", file)
+    assert "own.jsonl, line 8: there is no `label`" in summary(file).problems[0]
+    for row in rows:
+        row.pop("label", None)
+    write()
+    assert sets.load("atis", file).facts.intents == []
+    assert not summary(file).problems
 
 
 def test_words_of_a_text() -> None:
