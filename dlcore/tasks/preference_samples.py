@@ -15,14 +15,20 @@ from dlcore.tasks.preference import log_ratios
 from dlcore.train.model import Model
 from dlcore.train.step import State
 
-_HEADER = ("end of the context", "answer", "label", "log-ratio in nats", "its sign is")
+_HEADER = ("end of the context", "answer", "label", "log-ratio in nats", "judged")
+# neither loss has its zero at a log-ratio of 0
+_OF_PAIRS = "Held-out answers; DPO only compares, so the higher of a pair is judged right"
+_OF_SINGLE = "Held-out answers; KTO has no fixed zero, so those above their median are judged right"
 _SHOWN = 24  # tokens of a context
 
 
 def samples(
     policy: Model, reference: Model, source: Source, tokens: Subwords, count: int = 20
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows held-out answers with their labels and log-ratios.
+    """Shows held-out answers with their labels and log-ratios, and which are judged right.
+
+    Of a pair the one with the higher log-ratio is judged right; single answers are compared with
+    the median log-ratio of those that are shown.
 
     Args:
         policy, reference: see `preference.loss`; for pairs, the policy of fold 0.
@@ -47,19 +53,22 @@ def samples(
         arrays = {name: jnp.asarray(x) for name, x in batch.items()}
         other = "other" if labelled else "wrong"
         found = log_ratios(policy, reference, state.params, state.extra, arrays, other=other)
+        own, of_other = (np.asarray(x, np.float64) for x in (found.own, found.other))
         if labelled:
-            answers = [("", batch["desirable"], found.own)]
+            middle = np.full(len(chosen), np.median(own))
+            answers = [("", batch["desirable"], own)]
         else:
+            middle = (own + of_other) / 2
             answers = [
-                ("", np.ones(len(chosen)), found.own),
-                ("wrong_", np.zeros(len(chosen)), found.other),
+                ("", np.ones(len(chosen)), own),
+                ("wrong_", np.zeros(len(chosen)), of_other),
             ]
         rows = [
-            _row(tokens, batch, prefix, i, bool(label[i]), float(ratio[i]))
+            _row(tokens, batch, prefix, i, bool(label[i]), float(ratio[i]), float(middle[i]))
             for i in range(len(chosen))
             for prefix, label, ratio in answers
         ]
-        return [Table("Held-out answers", _HEADER, tuple(rows))]
+        return [Table(_OF_SINGLE if labelled else _OF_PAIRS, _HEADER, tuple(rows))]
 
     return draw
 
@@ -76,8 +85,9 @@ def _row(
     i: int,
     label: bool,
     ratio: float,
+    middle: float,
 ) -> tuple[str | float, ...]:
-    """One answer; a positive log-ratio counts it as right."""
+    """One answer; a log-ratio above `middle` judges it right, one below it wrong."""
     counted = np.flatnonzero(batch[f"{prefix}weight"][i])
     context = batch[f"{prefix}tokens"][i, max(0, counted[0] - _SHOWN) : counted[0] + 1]
     messages = np.split(context, np.flatnonzero(context < len(tokens.specials)))
@@ -88,5 +98,5 @@ def _row(
         tokens.decode(answer),
         names[label],
         round(ratio, 3),
-        names[(ratio > 0) == label],
+        "tie" if ratio == middle else names[ratio > middle],
     )

@@ -16,7 +16,7 @@ from tests.tasks.test_preference import POLICY, REFERENCE
 
 
 @pytest.mark.parametrize("pairs", [False, True], ids=["labelled", "pairs"])
-def test_held_out_answers_are_shown_with_label_log_ratio_and_its_sign(
+def test_answers_are_judged_within_their_pair_or_by_the_median_whatever_their_sign(
     pairs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used = tokens.bpe(["aa"], 257)
@@ -34,7 +34,7 @@ def test_held_out_answers_are_shown_with_label_log_ratio_and_its_sign(
         arrays["fold"] = np.array([0, 1, 1, 0], np.int32)
     else:
         arrays["desirable"] = np.array([1, 0, 1, 0], np.float32)
-    given = ([1.0, -2.0], [0.5, 3.0], [0.0], [0.0])
+    given = ([2.0, 1.0], [0.5, 3.0], [0.0], [0.0])
     ratios = LogRatios(*map(jnp.asarray, given))
     monkeypatch.setattr(preference_samples, "log_ratios", lambda *_, other: ratios)
     state = State(jnp.zeros((), jnp.int32), {}, {}, {})
@@ -43,10 +43,11 @@ def test_held_out_answers_are_shown_with_label_log_ratio_and_its_sign(
     (table,) = draw(state, jax.random.key(0))
     assert isinstance(table, Table)
     expected = [
-        ("go?", "yes", "right", 1.0, "right"),
+        ("go?", "yes", "right", 2.0, "right"),
         ("go?", "no!", "wrong", 0.5, "wrong"),
-        ("go?", "yes", "right", -2.0, "wrong"),
-        ("go?", "no!", "wrong", 3.0, "wrong"),
+        ("go?", "yes", "right", 1.0, "wrong"),
+        ("go?", "no!", "wrong", 3.0, "right"),
     ]
-    labelled = [expected[0], ("go?", "yes", "wrong", -2.0, "right")]
+    labelled = [expected[0], ("go?", "yes", "wrong", 1.0, "wrong")]
+    assert ("pair" if pairs else "median") in table.title
     assert list(table.rows) == (expected if pairs else labelled)
