@@ -21,7 +21,7 @@ from dlcore.data.sets import text
 from dlcore.models.decoding import gpt_decoder
 from dlcore.models.gpt import GPT, TENSOR, Size
 from dlcore.models.gpt_generation import generate, likeliest
-from dlcore.tasks import continuation, dialogue, language_modelling, mixture
+from dlcore.tasks import continuation, dialogue, language_modelling, mixture, token_frequencies
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, TextModel
 
 MUON = Recipe("muon", lr=4e-3, end=0.1, warmup=100, weight_decay=0.1, clip_norm=1.0, b2=0.99)
@@ -71,16 +71,16 @@ def build(c: Config, splits: Splits) -> Experiment:
     drawn = continuation.bound(generate, size, "net", 400, *how)
     best = language_modelling.best_continuation(likeliest, size, "net", *beams)
     model = Model("net", GPT(size), dialogue.inputs)
-    begin = {"prompt": c.prompt, "start": end}
     title = f"Temperature {c.temperature}, top {c.top_k or 'all'}, nucleus {c.top_p}"
     return Experiment(
         config=c,
         splits=splits,
         models=[model],
         objectives={"net": Objective(mixture.loss(model, size), c.recipe(c.steps))},
+        evaluators=[token_frequencies.evaluator(splits, token_frequencies.BITS)],
         samples=[
-            language_modelling.samples(title, drawn, tokens, **begin),
-            language_modelling.samples(f"Best of {c.beams} beams", best, tokens, **begin),
+            language_modelling.samples(title, drawn, tokens, c.prompt, end),
+            language_modelling.samples(f"Best of {c.beams} beams", best, tokens, c.prompt, end),
         ],
         text_model=TextModel("net", gpt_decoder(size), tokens, start=end, end=end),
         predictor=continuation.predictor(drawn, tokens, c.context - 1, start=end),

@@ -56,14 +56,7 @@ def parser() -> argparse.ArgumentParser:
         default=1.0,
         help="divides positive logits of tokens that were written before, multiplies others (1)",
     )
-    add("--max-tokens", type=int, default=200, help="tokens of an answer at most (200)")
-    add(
-        "--stop",
-        action="append",
-        default=[],
-        metavar="TEXT",
-        help=r"ends an answer, and is not shown; \n is a line break; may be given several times",
-    )
+    _add_ends(made)
     add(
         "--draft",
         type=int,
@@ -79,6 +72,33 @@ def parser() -> argparse.ArgumentParser:
     add("--last", action="store_true", help="use the last state in place of the best one")
     add("--trust", action="store_true", help="execute the run's experiment file, whoever wrote it")
     return made
+
+
+def _add_ends(made: argparse.ArgumentParser) -> None:
+    """The flags of where an answer ends."""
+    add = made.add_argument
+    add("--max-tokens", type=int, default=200, help="tokens of an answer at most (200)")
+    add("--min-tokens", type=int, default=0, help="tokens before which an answer does not end (0)")
+    add(
+        "--shorten-from",
+        type=int,
+        default=0,
+        help="tokens of an answer after which --shorten-by applies (0)",
+    )
+    add(
+        "--shorten-by",
+        type=float,
+        default=1.0,
+        help="raises the logit of the end by its magnitude times this to the power of the tokens"
+        " since --shorten-from, less 1; above 1 answers are shorter (1: unchanged)",
+    )
+    add(
+        "--stop",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help=r"ends an answer, and is not shown; \n is a line break; may be given several times",
+    )
 
 
 def main(words: list[str], load_state: LoadState) -> int:
@@ -111,6 +131,9 @@ def main(words: list[str], load_state: LoadState) -> int:
         request.min_p,
         request.draft,
         request.repetition_penalty,
+        request.min_tokens,
+        request.shorten_from,
+        request.shorten_by,
     )
     options = [flag for flag in ("last", "trust") if getattr(request, flag)]
     folder, experiment, state = load_state([request.run, *(f"--{flag}" for flag in options)])

@@ -109,6 +109,13 @@ class PromptOptions:
     """divides positive logits of tokens that stood in the text, multiplies others; 1: none"""
     end: bool = False
     """stop where the model ends a document, if it was trained on documents"""
+    min_tokens: NonNegativeInt = 0
+    """number of tokens before which a text does not end; needs --end"""
+    shorten_from: NonNegativeInt = 0
+    """number of tokens after which --shorten-by applies"""
+    shorten_by: PositiveFloat = 1.0
+    """with --end, raises the logit of the end by its magnitude times this to the power of the
+    tokens since --shorten-from, less 1; above 1 texts are shorter; 1: unchanged"""
     draft: NonNegativeInt = 0
     """number of tokens that are proposed by lookup in the text so far and checked in one pass: the
     same distribution, faster where a text repeats itself; 0: none"""
@@ -188,11 +195,21 @@ class PromptPredictor:
             prompts that are continued one by one.
 
         Raises:
-            UsageError: `--end` of a model without `start`; `--draft` of a recurrent network; or
-                `--min-p` or `--repetition-penalty` of prompts that are continued one by one.
+            UsageError: `--end` of a model without `start`; `--min-tokens` or `--shorten-by` without
+                `--end`; `--shorten-from` without `--shorten-by`; `--draft` of a recurrent network;
+                or, of prompts that are continued one by one, `--min-p`, `--repetition-penalty`,
+                `--min-tokens` or `--shorten-by`.
         """
-        if self.options.end and self.start is None:
+        o = self.options
+        if o.end and self.start is None:
             raise UsageError("--end: this model has no token that ends a document: leave it out")
+        if not o.end and (o.min_tokens or o.shorten_by != 1):
+            raise UsageError(
+                "--min-tokens and --shorten-by say when a text may end, and without --end it ends"
+                " after --tokens: give --end, too, or leave them out"
+            )
+        if o.shorten_from and o.shorten_by == 1:
+            raise UsageError("--shorten-from changes nothing alone: give --shorten-by, too")
         prompts = dict(items)
         fitting = [name for name, tokens in prompts.items() if self._fits(tokens)]
         found: dict[str, _New] = {}
@@ -205,18 +222,16 @@ class PromptPredictor:
         return [made[prompt] for prompt, _ in items]
 
     def _fits(self, tokens: np.ndarray) -> bool:
-        bound = self.generate
-        if not isinstance(bound, Continuation) or bound.generate is not generate:
-            return False
-        size = bound.net
-        return isinstance(size, Size) and len(tokens) + self.options.tokens <= size.context
+        context = _context(self.generate)
+        return context is not None and len(tokens) + self.options.tokens <= context
 
     def _together(self, state: State, prompts: list[np.ndarray]) -> list[_New]:
         """Continues prompts in one program; the draws are those of `generate` for each."""
         o, bound = self.options, self.generate
         assert isinstance(bound, Continuation)
         assert isinstance(bound.net, Size)
-        how = Decoding(o.temperature, o.top_k, o.top_p, o.min_p, o.repetition_penalty)
+        penalties = o.repetition_penalty, o.min_tokens, o.shorten_from, o.shorten_by
+        how = Decoding(o.temperature, o.top_k, o.top_p, o.min_p, *penalties)
         prompt, padding = map(jnp.asarray, left_padded(prompts, bound.net.context - o.tokens))
         key = jax.random.key(o.seed)
         if o.draft:
@@ -237,10 +252,11 @@ class PromptPredictor:
 
     def _alone(self, state: State, tokens: np.ndarray) -> np.ndarray:
         o = self.options
-        if o.min_p or o.repetition_penalty != 1:
+        if o.min_p or o.repetition_penalty != 1 or o.min_tokens or o.shorten_by != 1:
             raise UsageError(
-                "--min-p and --repetition-penalty need a GPT whose context has space for the prompt"
-                " and --tokens: ask for fewer tokens, or leave them out"
+                "--min-p, --repetition-penalty, --min-tokens and --shorten-by need a GPT whose"
+                " context has space for the prompt and --tokens: ask for fewer tokens, or leave"
+                " them out"
             )
         how = (o.tokens, o.temperature, o.top_k, o.top_p, *([o.draft] if o.draft else []))
         key = jax.random.key(o.seed)
@@ -270,7 +286,20 @@ def predictor(
 ) -> PromptPredictor:
     """Returns the predictor of a language model, which continues lines of text.
 
+    By default it generates 200 tokens, or half the context of a GPT where that is fewer, so that
+    prompts of up to half the context are continued as one batch.
+
     Args:
         generate, tokenizer, longest, start: see `PromptPredictor`.
     """
-    return PromptPredictor(generate, tokenizer, longest, start)
+    context, options = _context(generate), PromptOptions()
+    if context is not None:
+        options = PromptOptions(tokens=min(options.tokens, max(1, context // 2)))
+    return PromptPredictor(generate, tokenizer, longest, start, options)
+
+
+def _context(bound: Continue) -> int | None:
+    """The context of a GPT, which continues prompts as one batch; None: one by one."""
+    if not isinstance(bound, Continuation) or bound.generate is not generate:
+        return None
+    return bound.net.context if isinstance(bound.net, Size) else None

@@ -15,8 +15,8 @@ from jax import Array
 from dlcore import sharding
 from dlcore.data.tokenizer import Tokenizer
 from dlcore.errors import UsageError
-from dlcore.models.gpt_batch import Decoding
-from dlcore.models.sampling import choose, penalised
+from dlcore.models.gpt_batch import Decoding, adjusted
+from dlcore.models.sampling import choose
 from dlcore.train.step import State
 from dlcore.train.text_model import TextModel
 
@@ -39,9 +39,12 @@ class Sampling:
         draft: number of tokens that are proposed from the earlier text and checked in one pass
             (speculative decoding by prompt lookup); the distribution of answers is the same. 0:
             none.
+        min_tokens: number of tokens of an answer before which the end token is not chosen.
+        shorten_from, shorten_by: see `models.sampling.end_encouraged`.
 
     Raises:
-        UsageError: a number outside its range, an empty stop text, or `draft` with a penalty.
+        UsageError: a number outside its range, an empty stop text, `draft` with a penalty or a
+            number that changes when an answer ends, or `shorten_from` without `shorten_by`.
     """
 
     temperature: float = 0.8
@@ -53,6 +56,14 @@ class Sampling:
     min_p: float = 0.0
     draft: int = 0
     repetition_penalty: float = 1.0
+    min_tokens: int = 0
+    shorten_from: int = 0
+    shorten_by: float = 1.0
+
+    @property
+    def moves_end(self) -> bool:
+        """Whether `min_tokens` or `shorten_by` changes when an answer ends."""
+        return self.min_tokens > 0 or self.shorten_by != 1
 
     def __post_init__(self) -> None:
         wrong = {
@@ -66,8 +77,15 @@ class Sampling:
             f"--repetition-penalty {self.repetition_penalty} is not above 0": (
                 not self.repetition_penalty > 0
             ),
-            "--draft checks several tokens under one penalty: leave out --repetition-penalty": (
-                self.draft > 0 and self.repetition_penalty != 1
+            f"--min-tokens {self.min_tokens} is below 0": self.min_tokens < 0,
+            f"--shorten-from {self.shorten_from} is below 0": self.shorten_from < 0,
+            f"--shorten-by {self.shorten_by} is not above 0": not self.shorten_by > 0,
+            "--shorten-from changes nothing alone: give --shorten-by, too": (
+                self.shorten_from > 0 and self.shorten_by == 1
+            ),
+            "--draft checks several tokens under one penalty: leave out --repetition-penalty,"
+            " --min-tokens and --shorten-by": (
+                self.draft > 0 and (self.repetition_penalty != 1 or self.moves_end)
             ),
             "--stop is an empty text: name one that ends an answer": "" in self.stop,
         }
@@ -89,7 +107,8 @@ class Conversation:
         sampling: of the answers.
 
     Raises:
-        UsageError: `sampling.draft` is not 0, and the model is recurrent.
+        UsageError: `sampling.draft` is not 0, and the model is recurrent; or `sampling.min_tokens`
+            or `sampling.shorten_by` is given, and the model has no end token.
 
     Attributes:
         turn: number of answers that have begun.
@@ -103,19 +122,18 @@ class Conversation:
         self._decoder = text_model.decoder
         if sampling.draft and self._decoder.look_ahead is None:
             raise UsageError("a recurrent network cannot check proposed tokens: leave out --draft")
+        if sampling.moves_end and text_model.end is None:
+            raise UsageError(
+                "this model has no token that ends an answer: leave out --min-tokens and"
+                " --shorten-by"
+            )
         # on one device: one row of one token is not worth sharding
         params = jax.tree.map(jnp.asarray, sharding.to_host(text_model.parameters(state)))
         self._params = self._decoder.prepare(params)
-        self._choose = jax.jit(
-            functools.partial(
-                _choose,
-                temperature=sampling.temperature,
-                top_k=sampling.top_k,
-                top_p=sampling.top_p,
-                min_p=sampling.min_p,
-                penalty=sampling.repetition_penalty,
-            )
-        )
+        shared = (field.name for field in dataclasses.fields(Decoding))
+        self._how = Decoding(**{name: getattr(sampling, name) for name in shared})
+        end = -1 if text_model.end is None else text_model.end
+        self._choose = jax.jit(functools.partial(_choose, end=end, how=self._how))
         self.reset()
 
     def reset(self) -> None:
@@ -224,10 +242,9 @@ class Conversation:
 
     def _looked_ahead(self, key: Array, context: int) -> list[int]:
         """Draws one or more tokens in one pass; those that are not taken are overwritten later."""
-        length, how = len(self.tokens), self.sampling
+        length = len(self.tokens)
         self._read(length - 1)
         text = jnp.asarray([[*self.tokens, *([0] * (context - length))]], jnp.int32)
-        decoding = Decoding(how.temperature, how.top_k, how.top_p, how.min_p)
         assert self._decoder.look_ahead is not None
         tokens, valid, cache = self._decoder.look_ahead(
             self._params,
@@ -235,8 +252,8 @@ class Conversation:
             text,
             jnp.asarray(length, jnp.int32),
             key,
-            how.draft,
-            decoding,
+            self.sampling.draft,
+            self._how,
         )
         self._cached = length - 1, cache, None
         return np.asarray(tokens)[: int(valid)].tolist()
@@ -260,21 +277,13 @@ class Conversation:
 
 
 def _choose(
-    key: Array,
-    i: Array,
-    logits: Array,
-    seen: Array | None,
-    *,
-    temperature: float,
-    top_k: int,
-    top_p: float,
-    min_p: float,
-    penalty: float,
+    key: Array, i: Array, logits: Array, seen: Array | None, *, end: int, how: Decoding
 ) -> Array:
     """Draws token i of an answer, [1]."""
-    if seen is not None:
-        logits = penalised(logits, seen, penalty)
-    return choose(jax.random.fold_in(key, i), logits, temperature, top_k, top_p, min_p)
+    seen = jnp.zeros(logits.shape, bool) if seen is None else seen
+    logits = adjusted(logits, seen, i, end, how)
+    key = jax.random.fold_in(key, i)
+    return choose(key, logits, how.temperature, how.top_k, how.top_p, how.min_p)
 
 
 class _Stopping:

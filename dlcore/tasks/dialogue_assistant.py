@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from dlcore.bounds import NonNegativeFloat, PositiveFloat, Probability, Range
+from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveFloat, Probability, Range
 from dlcore.data.own.dialogues import Message
 from dlcore.data.own.prepare_text import END
 from dlcore.data.sets import dialogue_answers
@@ -96,6 +96,13 @@ class AnswerOptions:
     """tokens are drawn from those at least this times as likely as the likeliest; 0: all"""
     repetition_penalty: PositiveFloat = 1.0
     """divides positive logits of tokens that stood in the text, multiplies others; 1: none"""
+    min_tokens: NonNegativeInt = 0
+    """number of tokens before which an answer does not end"""
+    shorten_from: NonNegativeInt = 0
+    """number of tokens after which --shorten-by applies"""
+    shorten_by: PositiveFloat = 1.0
+    """raises the logit of the end by its magnitude times this to the power of the tokens since
+    --shorten-from, less 1; above 1 answers are shorter; 1: unchanged"""
     seed: Annotated[int, Range(0, 2**32 - 1)] = 1
     """of the draws"""
 
@@ -152,13 +159,19 @@ class AnswerPredictor:
             ({"prompt", "text", "log_probability"}, the text) of each: the message, the answer, and
             the log-probability of the whole answer in nats, always at temperature 1 and without
             restrictions or penalty (`models.gpt_batch.Generated`).
+
+        Raises:
+            UsageError: `--shorten-from` without `--shorten-by`.
         """
-        chosen = {name: value for name, value in vars(self.options).items() if name != "seed"}
+        o = self.options
+        if o.shorten_from and o.shorten_by == 1:
+            raise UsageError("--shorten-from changes nothing alone: give --shorten-by, too")
+        chosen = {name: value for name, value in vars(o).items() if name != "seed"}
         how = dataclasses.replace(self.assistant.decoding, **chosen)
         assistant = dataclasses.replace(self.assistant, decoding=how)
         space = assistant.size.context - assistant.longest
         prompt, padding = left_padded([tokens for _, tokens in items], space)
-        key = jax.random.key(self.options.seed)
+        key = jax.random.key(o.seed)
         made = assistant.generate(state, jnp.asarray(prompt), jnp.asarray(padding), key)
         total = np.asarray(made.log_probabilities).sum(1)
         texts = [assistant.text(row) for row in np.asarray(made.tokens)]

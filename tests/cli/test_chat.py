@@ -203,6 +203,11 @@ def test_what_is_no_language_model_is_refused(run: Path) -> None:
         chat.main([str(run)], lambda words: (run, other, state))
     with pytest.raises(chat.UsageError, match="--top-p"):  # before anything is loaded
         chat.main([str(run), "--top-p", "2"], lambda words: pytest.fail("loaded"))
+    with pytest.raises(chat.UsageError, match="give --shorten-by, too"):
+        chat.main([str(run), "--shorten-from", "2"], lambda words: pytest.fail("loaded"))
+    for words in (["--min-tokens", "2"], ["--shorten-by", "1.1"]):
+        with pytest.raises(chat.UsageError, match="no token that ends an answer"):
+            chat.main([str(run), *words], lambda words: (run, experiment, state))
 
 
 def test_a_second_interruption_of_an_answer_ends_the_program(run: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 from types import SimpleNamespace
@@ -104,6 +105,43 @@ def test_restrictions_penalties_and_ends_are_those_of_a_batch() -> None:
     (answer,) = answers("abc", start=end, end=True, **how)
     assert answer["text"] == SYMBOLS.decode(kept)
     assert len(answer["log_probabilities"]) == min(4, len(kept) + 1)
+
+
+@pytest.mark.slow
+def test_by_default_the_new_tokens_fit_into_the_context() -> None:
+    made = continuation.predictor(continuation.bound(generate, SIZE, "net", 4), SYMBOLS)
+    assert made.options.tokens == 6  # half of it
+    each = with_options(made, dataclasses.replace(made.options, min_p=0.1))
+    ((answer, _),) = each.batch(state(), each.items([], ["abc"]))
+    assert len(answer["log_probabilities"]) == 6  # type: ignore[arg-type]
+    long = dataclasses.replace(SIZE, context=1024)
+    made = continuation.predictor(continuation.bound(generate, long, "net", 4), SYMBOLS)
+    assert made.options.tokens == continuation.PromptOptions().tokens == 200
+
+
+@pytest.mark.slow
+def test_a_text_ends_neither_before_the_least_nor_long_after_it_is_shortened() -> None:
+    end: dict[str, Any] = {"start": 10, "end": True, "temperature": 0.0}
+    (short,) = answers("abc", shorten_by=1e6, **end)
+    assert len(short["log_probabilities"]) <= 2  # with the end token's
+    (longer,) = answers("abc", min_tokens=3, shorten_by=1e6, **end)
+    assert len(longer["log_probabilities"]) == 4
+    (later,) = answers("abc", min_tokens=1, shorten_from=1, shorten_by=1e6, **end)
+    assert 2 <= len(later["log_probabilities"]) <= 3
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"min_tokens": 2}, "give --end, too"),
+        ({"shorten_by": 1.1}, "give --end, too"),
+        ({"end": True, "shorten_from": 2}, "give --shorten-by, too"),
+        ({"end": True, "tokens": 20, "min_tokens": 2}, "ask for fewer tokens"),
+    ],
+)
+def test_what_would_change_no_end_is_refused(how: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        answers("abc", start=10, **how)
 
 
 @pytest.mark.nightly

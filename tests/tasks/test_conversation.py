@@ -100,6 +100,25 @@ def test_tokens_that_stood_in_the_text_are_penalised_as_in_a_batch() -> None:
 
 
 @pytest.mark.slow
+def test_an_answer_ends_neither_before_the_least_nor_long_after_it_is_shortened() -> None:
+    text_model = TextModel("net", gpt_decoder(SIZE), SYMBOLS, end=10)
+    sizes = []
+    for least in (0, 3):
+        how = Sampling(0.0, max_tokens=5, min_tokens=least, shorten_by=1e6)
+        talking = Conversation(text_model, state(params(SIZE)), how)
+        talking.prompt("ab")
+        list(talking.answer())
+        sizes.append(len(talking.tokens) - 2)
+    assert sizes[0] <= 1
+    assert sizes[1] == 3
+    with pytest.raises(UsageError, match="no token that ends an answer"):
+        conversation(min_tokens=3)
+    for wrong in ({"draft": 2, "min_tokens": 3}, {"draft": 2, "shorten_by": 1.1}):
+        with pytest.raises(UsageError, match="--draft checks several tokens"):
+            Sampling(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
 def test_a_recurrent_network_keeps_its_states_over_turns() -> None:
     tree = NET.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
     tree = jax.tree.map(lambda x: 4 * x, tree)

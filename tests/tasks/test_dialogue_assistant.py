@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from dlcore.errors import UsageError
+from dlcore.models.gpt_batch import Decoding
 from dlcore.tasks import dialogue_assistant
 from dlcore.tasks.conversation import Conversation, Sampling
+from dlcore.train.predictor import with_options
 from tests.tasks.dialogues import ASSISTANT, state, tokens
 
 
@@ -48,6 +50,23 @@ def test_predicted_answers_do_not_depend_on_the_batch() -> None:
     for text, message in ((" ", "an empty message"), ("a" * 60, "this model reads 40")):
         with pytest.raises(UsageError, match=message):
             predictor.items([], [text])
+
+
+@pytest.mark.slow
+def test_the_flags_of_length_are_those_of_the_decoding() -> None:
+    options = dialogue_assistant.AnswerOptions(min_tokens=3, shorten_by=1e6)
+    predictor = with_options(dialogue_assistant.predictor(ASSISTANT), options)
+    ((name, prompt),) = predictor.items([], ["Hello"])
+    ((answer, _),) = predictor.batch(state(), [(name, prompt)])
+    how = Decoding(0.0, min_tokens=3, shorten_by=1e6)
+    expected = dataclasses.replace(ASSISTANT, decoding=how).generate(
+        state(), jnp.asarray(prompt)[None], jnp.zeros(1, jnp.int32), jax.random.key(1)
+    )
+    assert int(expected.lengths[0]) == 3
+    assert answer["text"] == ASSISTANT.text(np.asarray(expected.tokens)[0])
+    alone = with_options(predictor, dialogue_assistant.AnswerOptions(shorten_from=2))
+    with pytest.raises(UsageError, match="give --shorten-by, too"):
+        alone.batch(state(), [(name, prompt)])
 
 
 def test_a_conversation_has_the_tokens_of_the_template() -> None:

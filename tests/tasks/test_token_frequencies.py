@@ -12,8 +12,7 @@ from dlcore.data.source import arrays
 from dlcore.data.splits import Splits
 from dlcore.tasks import token_frequencies
 from dlcore.tasks.token_frequencies import BITS, PERPLEXITY
-
-pytestmark = pytest.mark.quick
+from tests.child import built
 
 
 def rows(targets: Any, weight: Any, **more: Any) -> Any:
@@ -22,6 +21,7 @@ def rows(targets: Any, weight: Any, **more: Any) -> Any:
     return arrays("some", "1", "test", {**contents, **{n: np.array(x) for n, x in more.items()}})
 
 
+@pytest.mark.quick
 def test_perplexity_and_bits_by_hand() -> None:
     # counted: token 1 three times, token 2 once, and each of four tokens once more
     train = rows([[1, 1, 3], [2, 1, 3]], [[1, 1, 0], [1, 1, 0]])
@@ -34,6 +34,7 @@ def test_perplexity_and_bits_by_hand() -> None:
     assert token_frequencies.scores(rows([[1]], [[1]]), found) == {PERPLEXITY: pytest.approx(2)}
 
 
+@pytest.mark.quick
 def test_each_split_is_scored_by_the_frequencies_of_train() -> None:
     train, validation = rows([[0, 0]], [[1, 1]]), rows([[0, 1]], [[1, 1]])
     facts = Facts(vocabulary=2)
@@ -41,3 +42,12 @@ def test_each_split_is_scored_by_the_frequencies_of_train() -> None:
     each = token_frequencies.evaluator(splits, PERPLEXITY)
     found = {s: each.score(None, {}, s)[PERPLEXITY] for s in each.sources}  # type: ignore[arg-type]
     assert found == {"validation": pytest.approx((3 / 16) ** -0.5), "test": pytest.approx(4 / 3)}
+
+
+@pytest.mark.slow
+def test_speeches_are_compared_with_the_frequencies_in_bits_per_byte() -> None:
+    (each,) = built("gpt_speeches").evaluators
+    assert each.metrics.keys() == {BITS}
+    state: Any = None
+    for split in each.sources:
+        assert 1 < each.score(state, {}, split)[BITS] < 8
