@@ -11,7 +11,7 @@ import numpy as np
 
 from dlcore.analysis import saliency
 from dlcore.data.facts import Facts
-from dlcore.data.own import image_decoding
+from dlcore.data.own import drive, files, image_decoding, video_decoding
 from dlcore.errors import UsageError
 from dlcore.samples import Images
 from dlcore.tasks.driving import compiled, saliency_maps
@@ -65,6 +65,33 @@ class SteeringPredictor:
     def files_per_item(self) -> int:
         """The number of frames of one moment."""
         return int(self.facts.history)
+
+    def in_folder(self, folder: Path) -> list[Path]:
+        """Lists the frames in a folder, the oldest first.
+
+        Returns:
+            Of a recorded drive, or its folder IMG, the centre images in the order of its table; of
+            another folder its images by name, numbers in the names compared as numbers.
+
+        Raises:
+            UsageError: faults in the drive's table; a folder without images or with folders; or a
+                number of frames that is not divisible by that of one moment.
+        """
+        recorded = folder.parent if folder.name == drive.FRAMES else folder
+        if (recorded / drive.LOG).is_file():
+            frames = drive.frames(recorded)
+        else:
+            frames = video_decoding.frame_files(folder)
+            below = [each for each in files.visible(folder) if each.is_dir()]
+            if below or not frames:
+                found = f"a folder, {below[0].name}" if below else "no images"
+                raise UsageError(f"{folder} holds {found}: name folders that hold frames only")
+        if left := len(frames) % self.files_per_item:
+            raise UsageError(
+                f"{folder} has {len(frames)} frames, and this model takes {self.files_per_item} at"
+                f" a time: leave out {left}, or name the files of each moment, the oldest first"
+            )
+        return frames
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
         """Reads the frames of one moment, the oldest first, resized to the training frames.
@@ -140,9 +167,9 @@ class SteeringPredictor:
         return np.asarray(given, np.float32)
 
     def line(self, answer: SteeringAnswer) -> str:
-        """Formats an answer: the steering and its side."""
+        """Formats an answer: the steering and its side, "straight" where it is 0."""
         value = answer["steering"]
-        side = "left" if value < 0 else "right"
+        side = "left" if value < 0 else "right" if value > 0 else "straight"
         return f"steering {value:+.3f} ({side})"
 
 

@@ -82,16 +82,29 @@ def find(path: Path) -> Found:
     table, found = table_of(path), Found(path)
     found.splits["train"] = examples = [
         Example(f"{table}, line {line}", (str(file), repr(value)))
-        for line, file, value in _rows(table, found.problems)
+        for line, file, value in _listed(table, found.problems)
     ]
-    if not found.problems and not examples:
-        found.problems.append(f"{table} has no rows: record a drive")
-    elif not found.problems and np.ptp(steering := steering_of(examples)) == 0:
+    if not found.problems and np.ptp(steering := steering_of(examples)) == 0:
         found.problems.append(
             f"{table}: steering is {steering[0]:g} in all {len(examples)} rows: there is nothing to"
             " learn"
         )
     return found
+
+
+def frames(path: Path) -> list[Path]:
+    """Returns the centre images of a drive in the order of its table.
+
+    Args:
+        path: as of `load`; the steering may be the same in all rows.
+
+    Raises:
+        UsageError: no table, one without the columns of `load`, no rows, or a fault in one.
+    """
+    found = Found(path)
+    listed = [file for _, file, _ in _listed(table_of(path), found.problems)]
+    found.refuse()
+    return listed
 
 
 def is_drive(table: Path) -> bool:
@@ -117,6 +130,14 @@ def _lacks_header(table: Path) -> bool:
     if len(first) != len(COLUMNS):
         return False
     return Path(first[0].strip()).suffix.lower() in images.SUFFIXES
+
+
+def _listed(table: Path, problems: list[str]) -> list[tuple[int, Path, float]]:
+    """The rows of `_rows`; that there are none is a problem."""
+    rows = list(_rows(table, problems))
+    if not problems and not rows:
+        problems.append(f"{table} has no rows: record a drive")
+    return rows
 
 
 def _rows(table: Path, problems: list[str]) -> Iterator[tuple[int, Path, float]]:
