@@ -20,7 +20,7 @@ from dlcore.errors import UsageError
 
 COLUMNS = ("path", "caption")
 _CHUNK = 64  # pictures that are decoded before they are written
-_FORMAT = 2  # counts up when the same files become other arrays than before
+_FORMAT = 3  # counts up when the same files become other arrays than before
 
 
 def words(caption: str) -> list[str]:

@@ -16,7 +16,7 @@ from dlcore.data.own.found import VERSION, Example
 from dlcore.data.own.image_decoding import resized, upright
 from dlcore.data.source import Arrays, Batch
 
-_FORMAT = 1  # counts up when the same files become other arrays than before
+_FORMAT = 2  # counts up when the same files become other arrays than before
 _CHUNK = 64  # images that are decoded before they are written
 
 

@@ -11,6 +11,8 @@ from PIL import Image, ImageOps
 
 from dlcore.errors import UsageError
 
+_SMALLEST = 1 << 12  # of the largest value of 16 bits: below it 8 bits keep 16 levels or fewer
+
 
 def read(
     file: Path, shape: Sequence[int], resampling: Image.Resampling = Image.Resampling.BILINEAR
@@ -106,7 +108,8 @@ def of_8_bits(image: Image.Image) -> Image.Image:
     Levels up to 255 stay as they are, unless the mode of the image is one of 16 bits ("I;16").
 
     Raises:
-        UsageError: levels below 0, of more than 16 bits, or that are no integers.
+        UsageError: levels below 0, of more than 16 bits, or that are no integers; or of 16 bits
+            with a largest level below 4096 (0 alone excepted), few of which 8 bits would keep.
     """
     if not image.mode.startswith(("I", "F")):
         return image
@@ -115,5 +118,12 @@ def of_8_bits(image: Image.Image) -> Image.Image:
         raise UsageError(
             f"its pixels, of mode {image.mode}, are not integers of at most 16 bits: save it with 8"
         )
-    deep = image.mode.startswith("I;16") or levels.max(initial=0) > 255
+    largest = int(levels.max(initial=0))
+    deep = image.mode.startswith("I;16") or largest > 255
+    if deep and 0 < largest < _SMALLEST:  # another factor for it alone would change its brightness
+        raise UsageError(
+            f"its largest value of 16 bits is {largest}, and 8 bits would keep"
+            f" {(largest >> 8) + 1} levels: multiply the values of the whole set by one factor, by"
+            " 16 where they have 12 bits, or save it with 8 bits"
+        )
     return Image.fromarray((levels.astype(np.int32) >> (8 if deep else 0)).astype(np.uint8))

@@ -66,7 +66,10 @@ def frames(file: Path) -> list[Image.Image]:
         return [image for _, image in decoded]
     try:
         with Image.open(file) as opened:
-            return [frame.convert("RGB") for frame in ImageSequence.Iterator(opened)]
+            return [
+                image_decoding.of_8_bits(frame).convert("RGB")
+                for frame in ImageSequence.Iterator(opened)
+            ]
     except Exception as error:  # decoders raise anything
         what = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UsageError(f"{file} cannot be read as a video ({what}): mend or remove it") from error

@@ -26,7 +26,7 @@ from dlcore.data.source import Arrays, Batch, Info, Source
 from dlcore.data.splits import Splits
 from dlcore.errors import UsageError
 
-_FORMAT = 1  # counts up when the same files become other arrays than before
+_FORMAT = 2  # counts up when the same files become other arrays than before
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

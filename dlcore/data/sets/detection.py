@@ -24,7 +24,7 @@ from dlcore.data.splits import Splits, is_offline
 from dlcore.errors import UsageError
 from dlcore.options import DataSource
 
-_FORMAT = 1  # counts up when the same files become other arrays than before
+_FORMAT = 2  # counts up when the same files become other arrays than before
 _CHUNK = 64  # images that are decoded before they are written
 _PRIMES = (7919, 104_729)  # which further examples a mosaic has
 

@@ -44,3 +44,21 @@ def test_what_decoding_does_by_hand(tmp_path: Path) -> None:
     frames = [Image.fromarray(np.full((2, 3), level, np.uint8)) for level in (255, 0)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     assert image_decoding.read(tmp_path / "a.gif", (2, 3)).min() == 255
+
+
+def test_sixteen_bits_of_which_few_levels_would_remain_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.tif"
+    levels = np.linspace(0, 4095, 6).astype(np.uint16).reshape(2, 3)
+    Image.fromarray(levels).save(file)
+    with pytest.raises(
+        UsageError,
+        match=r"a\.tif cannot be read as an image \(its largest value of 16 bits is 4095, and 8"
+        r" bits would keep 16 levels: multiply the values of the whole set by one factor",
+    ):
+        image_decoding.read(file, (2, 3))
+    for few in (levels, levels.astype(np.int32), np.ones((2, 3), np.uint16)):
+        with pytest.raises(UsageError, match="8 bits would keep"):
+            image_decoding.of_value(Image.fromarray(few), (2, 3))
+    for enough in (levels + 1, levels * 16, levels * 0):
+        found = image_decoding.of_value(Image.fromarray(enough.astype(np.uint16)), (2, 3))
+        np.testing.assert_array_equal(found, enough >> 8)

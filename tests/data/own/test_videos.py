@@ -114,3 +114,10 @@ def test_each_fault_is_named(tmp_path: Path) -> None:
     Image.fromarray(frames(1, size=8)[0]).save(mixed / "frame3.png")
     with pytest.raises(UsageError, match=r"frame3.png is 8x8 and frame0.png is 16x16"):
         video_decoding.read(mixed, (16, 16))
+
+
+def test_an_animation_of_sixteen_bits_keeps_its_upper_eight(tmp_path: Path) -> None:
+    video, file = frames(3), tmp_path / "a.tif"
+    first, *rest = (Image.fromarray(frame.astype(np.uint16) << 8) for frame in video)
+    first.save(file, save_all=True, append_images=rest)
+    np.testing.assert_array_equal(video_decoding.read(file, (16, 16))[..., 0], video)
