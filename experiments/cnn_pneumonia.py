@@ -36,6 +36,7 @@ class Config:
     hidden: PositiveInt = 64
     dropout: Rate = 0.3
     max_shift: NonNegativeInt = 2
+    condition: str = ""  # class whose sensitivity is measured; empty: the second (by name)
     balance: bool = True  # weight both classes alike in the loss
     recipe: Recipe = Recipe("adamw", lr=2e-3, weight_decay=0.02)
     temperature: Recipe = Recipe("adam", lr=0.02)
@@ -50,7 +51,7 @@ PRESETS = {
 
 
 def data(c: Config, source: DataSource) -> Splits:
-    return diagnoses.load("pneumonia_mnist_3882", source)
+    return diagnoses.load("pneumonia_mnist_3882", source, c.condition)
 
 
 def build(c: Config, splits: Splits) -> Experiment:
@@ -60,7 +61,6 @@ def build(c: Config, splits: Splits) -> Experiment:
         "temperature", Temperature(), lambda batch, key, train: jnp.zeros((len(batch["row"]), 2))
     )
     weights = diagnosis.balanced_weights(facts.class_counts) if c.balance else (1.0, 1.0)
-    calibrated = diagnosis.calibrated(model, temperature)
     return Experiment(
         config=c,
         splits=splits,
@@ -74,7 +74,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         augment=image_augmentation.shift_and_flip(c.max_shift, flip=False),
         evaluators=diagnosis.evaluators(model, temperature, splits),
         samples=[diagnosis.samples(model, temperature, splits)],
-        predictor=classification.predictor(calibrated, facts),
+        predictor=classification.predictor(diagnosis.calibrated(model, temperature), facts),
         best="validation/auc",
     )
 

@@ -158,7 +158,8 @@ def measured(
         {"count", "instances": [{"pixels", "x", "y", "confidence"}, ...], "width", "height"}: the
         number of pixels of an instance, the column and row of its centre (from 0, of its pixels'
         mean), and the mean probability of its pixels of not being background. `count` is of all
-        instances; those numbered 1 to 1,000 are listed, in this order.
+        instances; those numbered 1 to 1,000 are listed, in this order. If there are more,
+        "instances_left_out" is the number of the others.
     """
     count = int(instances.max())
     sizes = np.bincount(instances.ravel(), minlength=count + 1)
@@ -177,8 +178,10 @@ def measured(
         }
         for n in range(1, min(count, _LISTED) + 1)
     ]
+    left_out = {"instances_left_out": count - _LISTED} if count > _LISTED else {}
     return {
         "count": count,
+        **left_out,
         "instances": listed,
         "width": instances.shape[1],
         "height": instances.shape[0],

@@ -11,6 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from dlcore.cli import main as cli
 from tests.data.own import boxed, made
@@ -127,6 +128,11 @@ def classes(*names: str) -> Callable[[], object]:
     return lambda: made.image_folder(Path("mine"), 20, names)
 
 
+def few_levels() -> None:
+    classes("ill", "well")()
+    Image.new("I;16", (28, 28), 4000).save("mine/ill/003.png")
+
+
 PICTURES: dict[str, tuple[str, Callable[[], object], str]] = {
     "a box outside": (
         "detection_bccd",
@@ -163,6 +169,11 @@ PICTURES: dict[str, tuple[str, Callable[[], object], str]] = {
         classes("cold", "flu", "well"),
         "a diagnosis has two classes, and these data have 3: cold, flu, well",
     ),
+    "16 bits of which 12 are used": (
+        "cnn_pneumonia",
+        few_levels,
+        "mine/ill/003.png cannot be read as an image (its largest value of 16 bits is 4000",
+    ),
     "one person": ("faces_orl", classes("ann"), "mine shows 1 person (ann): verification needs 4"),
     "captions without pictures": (
         "captioning_emoji",
@@ -193,6 +204,12 @@ def test_pictures(fault: str, capsys: pytest.CaptureFixture[str]) -> None:
     experiment, make, message = PICTURES[fault]
     make()
     assert message in refusal(capsys, experiment, "mine")
+
+
+def test_a_condition_that_is_no_class(capsys: pytest.CaptureFixture[str]) -> None:
+    classes("ill", "well")()
+    said = refusal(capsys, "cnn_pneumonia", "mine", "--condition", "sick")
+    assert "--condition sick: these data have no such class: choose ill or well" in said
 
 
 def table(rows: list[str], header: str = "a,b,kind") -> bytes:

@@ -25,6 +25,14 @@ def test_measures_of_each_instance() -> None:
     assert measured(np.zeros((6, 8), np.int32), p)["instances"] == []
 
 
+def test_instances_that_are_not_listed_are_counted() -> None:
+    p = np.full((1, 1003, 3), (0.25, 0.5, 0.25), np.float32)
+    found = measured(np.arange(1003, dtype=np.int32)[None], p)
+    assert (found["count"], len(found["instances"])) == (1002, 1000)  # type: ignore[arg-type]
+    assert found["instances_left_out"] == 2
+    assert "instances_left_out" not in measured(np.arange(1001, dtype=np.int32)[None], p[:, :1001])
+
+
 def test_an_image_of_another_kind_is_answered_with_a_warning() -> None:
     def model(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
         image = batch["image"].astype(jnp.float32)

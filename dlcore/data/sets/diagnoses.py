@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -37,24 +38,28 @@ _OFFLINE = {"train": 800, "validation": 200, "test": 400}
 _SEPARATION = 3.5  # distance of the two classes of the generated images in standard deviations
 
 
-def load(name: str, source: DataSource) -> Splits:
+def load(name: str, source: DataSource, condition: str = "") -> Splits:
     """Loads grey images of two classes as splits.
+
+    Emits a UserWarning that names the condition if it is not given for a user's images.
 
     Args:
         name: of a prepared set with the splits train, validation and test.
         source: "published"; "offline", generated images (`synthetic`); or a user's images by class
-            (`dlcore.data.own.images`), of which the class that is second by name is the condition.
+            (`dlcore.data.own.images`).
+        condition: name of the class that is the condition; "": the second one, of a user's images
+            the second by name.
 
     Returns:
         Splits of `image` uint8 [28, 28, 1], `label` int32, 1 for the condition, and `calibrates`
         float32. Train has the examples of validation too, with `calibrates` 1: only the temperature
         is fitted to them. `calibrates` is 0 for all other examples and in the other splits. `facts`
-        has `classes`, `class_counts` of train without the added examples, and `notice`, what a
-        model of these images may not be used for.
+        has `classes`, the condition second, `class_counts` of train without the added examples, and
+        `notice`, what a model of these images may not be used for.
 
     Raises:
-        UsageError: the set is not prepared, there are not two classes, a split has one of them
-            only, or faults in a user's files.
+        UsageError: the set is not prepared, there are not two classes or `condition` is none of
+            them, a split has one of them only, or faults in a user's files.
     """
     if isinstance(source, Path):
         found, notice = own.load(source, SHAPE), OWN_NOTICE
@@ -71,6 +76,14 @@ def load(name: str, source: DataSource) -> Splits:
             f"a diagnosis has two classes, and these data have {len(found.facts.classes)}:"
             f" {', '.join(found.facts.classes)}"
         )
+    if isinstance(source, Path) and not condition:
+        other, taken = found.facts.classes
+        warnings.warn(
+            f"{source}: the class {taken!r}, the second by name, is taken for the condition, whose"
+            f" sensitivity is measured; --condition {other} takes the other one",
+            stacklevel=2,
+        )
+    found = _with_condition(found, condition)
     for _, held in found.items():
         counts = np.bincount(held.arrays["label"], minlength=2)  # type: ignore[attr-defined]
         if not counts.all():
@@ -80,6 +93,19 @@ def load(name: str, source: DataSource) -> Splits:
                 " classes: add images, or give the splits train, validation and test yourself"
             )
     return with_calibration(found.with_facts(notice=notice))
+
+
+def _with_condition(splits: Splits, condition: str) -> Splits:
+    """The splits with the class `condition`, if it is not "", as the second one."""
+    classes = splits.facts.classes
+    if condition and condition not in classes:
+        raise UsageError(
+            f"--condition {condition}: these data have no such class: choose {' or '.join(classes)}"
+        )
+    if not condition or condition == classes[1]:
+        return splits
+    turned = splits.map({"label": lambda batch: 1 - batch["label"]})
+    return turned.with_facts(classes=classes[::-1])
 
 
 def with_calibration(splits: Splits) -> Splits:

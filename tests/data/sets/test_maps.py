@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,32 @@ def test_each_split_of_a_diagnosis_has_both_classes(
     (tmp_path / "scans/validation/dog").rmdir()
     with pytest.raises(UsageError, match=r"no image of validation is of the class 'dog'"):
         diagnoses.load("pneumonia_mnist_3882", tmp_path / "scans")
+
+
+def test_the_condition_is_named_and_can_be_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DLCORE_CACHE", str(tmp_path / "cache"))
+    name, scans = "pneumonia_mnist_3882", tmp_path / "scans"
+    for split in ("train", "validation", "test"):
+        made.image_folder(scans / split, 4, ("abnormal", "normal"))
+    expected = r"scans: the class 'normal', the second by name, .*; --condition abnormal takes"
+    with pytest.warns(UserWarning, match=expected):
+        usual = diagnoses.load(name, scans)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        chosen, same = (diagnoses.load(name, scans, each) for each in ("abnormal", "normal"))
+    assert (usual.facts.classes, chosen.facts.classes) == (
+        ["abnormal", "normal"],
+        ["normal", "abnormal"],
+    )
+    for split, source in usual.items():
+        turned = chosen[split].arrays  # type: ignore[attr-defined]
+        np.testing.assert_array_equal(turned["label"], 1 - source.arrays["label"])  # type: ignore[attr-defined]
+        np.testing.assert_array_equal(turned["image"], source.arrays["image"])  # type: ignore[attr-defined]
+    assert same.facts.sources == usual.facts.sources
+    with pytest.raises(UsageError, match=r"--condition ill: .* choose abnormal or normal"):
+        diagnoses.load(name, scans, "ill")
 
 
 def test_another_set_has_other_classes_and_is_refused() -> None:
