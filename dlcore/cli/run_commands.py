@@ -190,8 +190,8 @@ def verify(words: list[str]) -> int:
 def export(words: list[str]) -> int:
     """Writes the parameters of a run's best state to a .npz file; returns the exit code.
 
-    They are averages where the run keeps them. The extra state, such as batch statistics, is
-    written too (`dlcore.train.weights.save`).
+    They are averages where the run keeps them, and with the changes of `dlcore.train.tuning` added.
+    The extra state, such as batch statistics, is written too (`dlcore.train.weights.save`).
 
     Args:
         words: the command line after `dlcore export`: the run, the file, and optionally `--half`
@@ -205,11 +205,13 @@ def export(words: list[str]) -> int:
     named = [word for word in words if word not in ("--trust", "--last")]
     if len(named) != 2 or not named[1].endswith(".npz"):
         raise UsageError(f"name a run and a file: dlcore {COMMANDS['export']}")
+    from dlcore.train import tuning
     from dlcore.train import weights as export
 
     export.check(Path(named[1]))
-    _, _, _, state = state_of("export", words)
-    export.save(state, Path(named[1]), half)
+    _, experiment, _, state = state_of("export", words)
+    params = tuning.merged(state.params, tuning.merges(experiment.models))
+    export.save(dataclasses.replace(state, params=params), Path(named[1]), half)
     print(named[1])
     return 0
 
@@ -251,10 +253,12 @@ def state_of(command: str, words: list[str]) -> tuple[Path, Experiment, RunOptio
     if command in ("export", "chat"):
         return _model_of(command, words, last)
     folder, page, card, (config, flags) = _opened(command, words)
+    from dlcore.data import tokenizer
     from dlcore.runs.evaluation import restored
 
     flags = _on_one_device(flags, config.batch)
-    experiment = page.experiment(config, flags.source)
+    with tokenizer.kept(folder, card.get("config", {})):
+        experiment = page.experiment(config, flags.source)
     return folder, experiment, flags, restored(experiment, flags, folder, card, last)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from dlcore.runs.metrics import Metrics
 from dlcore.runs.program import Diagnosis, Program
 from dlcore.runtime import compilation_cache, processes
 from dlcore.runtime.signals import uninterrupted
-from dlcore.train import model_file
+from dlcore.train import model_file, tuning
 from dlcore.train.experiment import Experiment, best_of
 from dlcore.train.step import State
 
@@ -299,12 +300,11 @@ class Run:
         Only the first process writes. Raises UsageError where the file cannot be written.
         """
         if processes.first():
-            model_file.save(
-                state,
-                self.folder / model_file.MODEL,
-                experiment=str(self.card["experiment"]),
-                best=self.best.metric if self.card.get("best") else "",
-            )
+            best = self.best.metric if self.card.get("best") else ""
+            about = {"experiment": str(self.card["experiment"]), "best": best}
+            if merges := tuning.merges(self.experiment.models):
+                about[model_file.TUNED] = json.dumps(merges)
+            model_file.save(state, self.folder / model_file.MODEL, **about)
 
     def draw_samples(self, state: State) -> None:
         """Writes samples of `state`, not averaged here, into `samples/`, in the first process."""

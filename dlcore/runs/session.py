@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jax
 
-from dlcore.data import checks
+from dlcore.data import checks, tokenizer
 from dlcore.errors import UsageError
 from dlcore.options import RunOptions
 from dlcore.runs import card as cards
@@ -90,7 +90,8 @@ def resume(
     if card.get("status") == "done" and not changed:
         print(f"{folder} is complete at step {card.get('step')}: nothing to do")
         return 0
-    experiment = page.experiment(config, flags.source)
+    with tokenizer.kept(folder, card.get("config", {})):
+        experiment = page.experiment(config, flags.source)
     check(experiment, flags)
     known = new_card(page, config, flags, experiment, layout(flags.parallel, flags.mesh))
     other = resuming.data_changes(card, known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import zlib
 from collections.abc import Callable
 
@@ -34,11 +35,12 @@ def initial(
             needs a real one.
 
     Returns:
-        Shapes, dtypes and shardings of the state; () -> the state.
+        Shapes, dtypes and shardings of the state; () -> the state, which raises UsageError where
+        weights cannot be read or do not fit.
 
     Raises:
-        UsageError: two models have the same name, an objective or an entry of `load` belongs to no
-            model, or weights cannot be read or do not fit.
+        UsageError: two models have the same name, or an objective or an entry of `load` belongs to
+            no model.
     """
     initialisers = init_of(experiment.models)
     untrained = [name for name in experiment.objectives if name not in initialisers]
@@ -53,7 +55,10 @@ def initial(
     def create(batch: Batch) -> State:
         return state_of(experiment, seed, batch)
 
-    abstract_state = jax.eval_shape(create, batch)
+    # Loaded parameters have the shapes of those that they replace: a state that is restored does
+    # not need their files, which may be gone.
+    unloaded = dataclasses.replace(experiment, load={})
+    abstract_state = jax.eval_shape(lambda batch: state_of(unloaded, seed, batch), batch)
     shardings = sharding.sharding(layout, abstract_state, experiment.tensor_parallel)
     abstract = jax.tree.map(
         lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract_state, shardings

@@ -17,6 +17,7 @@ from dlcore.train.model import Model, init_of
 from dlcore.train.step import State
 
 MODEL = "model.safetensors"  # its name in a run's folder
+TUNED = "tuned"  # in the header: `tuning.merges` as JSON, by which `weights.load` adds the changes
 FORMAT = 1
 
 # an abstract batch, see `Splits.template`

@@ -20,7 +20,7 @@ import dataclasses
 import math
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import flax.linen as nn
 import jax
@@ -38,6 +38,7 @@ from dlcore.train.step import Batch, Extra, Objective, Params, State
 
 METRICS = {"trained_parameters": Metric(None), "optimizer_bytes": Metric(None)}
 Shape = tuple[int, ...]
+Merges = Mapping[str, tuple[str, float]]  # {changes: (name of the model that they change, scale)}
 
 
 class Changes(nn.Module):
@@ -51,11 +52,15 @@ class Changes(nn.Module):
     Attributes:
         low_rank, full: (path, shape) of the parameters with changes of low and of full rank.
         rank: of the changes of low rank.
+        base: the name of the model with these parameters.
+        scale: factor of the changes of low rank.
     """
 
     low_rank: tuple[tuple[str, Shape], ...]
     full: tuple[tuple[str, Shape], ...]
     rank: int
+    base: str
+    scale: float
 
     @nn.compact
     def __call__(self) -> None:
@@ -116,29 +121,7 @@ class Tuned:
         Args:
             params: of all models, by name.
         """
-        weights = flatten_dict(params[self.base.name], sep="/")
-        changes = flatten_dict(params[self.changes.name]["all"], sep="/")
-        for path, weight in weights.items():
-            a, b = pair_of(path)
-            if path in changes:
-                weights[path] = weight + changes[path].astype(weight.dtype)
-            elif a in changes:
-                product = jnp.matmul(changes[a], changes[b]) * self.scale
-                weights[path] = weight + product.astype(weight.dtype)
-        return unflatten_dict(weights, sep="/")
-
-    def merged_state(self, state: State) -> State:
-        """Returns a state whose base model has the tuned parameters, without the changes.
-
-        It is for export, and for generation with many calls: `weights.save` writes it, and `load=`
-        of an experiment with the base model reads it. Its `opt` is empty.
-
-        Args:
-            state: with the parameters of both models.
-        """
-        params = {**state.params, self.base.name: self.merged(state.params)}
-        del params[self.changes.name]
-        return dataclasses.replace(state, params=params, opt={})
+        return _changed(params[self.base.name], params[self.changes.name], self.scale)
 
     def __call__(
         self, params: Params, extra: Extra, batch: Batch, key: PRNGKeyArray | None, train: bool
@@ -265,8 +248,54 @@ def tuned(
     if rank < 1:
         raise UsageError(f"a rank of {rank}: it is at least 1")
     pairs = {kind: tuple((path, shapes[path]) for path in paths) for kind, paths in chosen.items()}
-    net = Changes(pairs["low_rank"], pairs["full"], rank)
-    return Tuned(model, Model(name, net, lambda batch, key, train: ()), alpha / rank)
+    net = Changes(pairs["low_rank"], pairs["full"], rank, model.name, alpha / rank)
+    return Tuned(model, Model(name, net, lambda batch, key, train: ()), net.scale)
+
+
+def merges(models: Iterable[Model]) -> Merges:
+    """Returns what `merged` needs, from the models of an experiment; {} where nothing is tuned."""
+    return {
+        model.name: (model.net.base, model.net.scale)
+        for model in models
+        if isinstance(model.net, Changes)
+    }
+
+
+def merged(params: Params, merges: Merges) -> dict[str, Tree]:
+    """Returns parameters in which tuned models have their changes added, without the changes.
+
+    They are what another run begins with, and what is exported.
+
+    Args:
+        params: of all models, by name.
+        merges: as of `merges`.
+
+    Raises:
+        UsageError: two sets of changes are of the same model.
+    """
+    out = {name: tree for name, tree in params.items() if name not in merges}
+    bases = [base for base, _ in merges.values()]
+    if len({*bases}) < len(bases):
+        raise UsageError(
+            f"{', '.join(merges)} are changes of the same model, of which only one can be exported"
+            " or loaded: give each a base model of its own"
+        )
+    for name, (base, scale) in merges.items():
+        out[base] = _changed(params[base], params[name], scale)
+    return out
+
+
+def _changed(params: Tree, changes: Tree, scale: float) -> Tree:
+    """A model's parameters, in their dtypes, with the parameters of a `Changes` added."""
+    weights, added = flatten_dict(params, sep="/"), flatten_dict(changes["all"], sep="/")
+    for path, weight in weights.items():
+        a, b = pair_of(path)
+        if path in added:
+            weights[path] = weight + added[path].astype(weight.dtype)
+        elif a in added:
+            product = jnp.matmul(added[a], added[b]) * scale
+            weights[path] = weight + product.astype(weight.dtype)
+    return unflatten_dict(weights, sep="/")
 
 
 def _shapes(model: Model, template: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, Shape]:

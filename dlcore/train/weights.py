@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ from dlcore import files
 from dlcore.data import npz
 from dlcore.errors import UsageError
 from dlcore.sharding import Tree, to_host
+from dlcore.train import tuning
+from dlcore.train.model_file import MODEL, TUNED
 from dlcore.train.step import State
 
 
@@ -83,7 +86,7 @@ def load(path: Path) -> dict[str, Tree]:
     Args:
         path: the .npz file; or the folder of a finished run, whose model.safetensors is read: the
             parameters of the best state, or of the last where the run has no best one; averaged
-            where an optimizer keeps an average.
+            where an optimizer keeps an average, and with the changes of `tuning` added.
 
     Returns:
         {"params": tree, "extra": tree} of NumPy arrays.
@@ -92,9 +95,13 @@ def load(path: Path) -> dict[str, Tree]:
         UsageError: the file is missing, damaged, or of another kind.
     """
     tree: dict[str, Tree] = {"params": {}, "extra": {}}
+    merges: tuning.Merges = {}
     way = f"dlcore export RUN {path} writes such a file"
     try:
-        arrays = _of_run(path) if path.is_dir() else npz.read(path)
+        if path.is_dir():
+            arrays, merges = _of_run(path)
+        else:
+            arrays = npz.read(path)
     except UsageError as error:
         raise UsageError(f"{path} does not hold exported parameters ({error}); {way}") from error
     for name, array in arrays.items():
@@ -112,20 +119,29 @@ def load(path: Path) -> dict[str, Tree]:
                 f"{path} does not hold exported parameters (it has an array {name!r}); {way}"
             )
         place[last] = array
+    if merges:
+        with jax.ensure_compile_time_eval():  # a run's first state is computed under jit
+            tree["params"] = jax.tree.map(np.asarray, tuning.merged(tree["params"], merges))
+    params = tree["params"]
+    if apart := [x for x in params if isinstance(params[x], dict) and [*params[x]] == ["all"]]:
+        raise UsageError(
+            f"{path} holds {apart[0]!r}, changes of another model, apart from that model, as an"
+            " older dlcore wrote them: dlcore export RUN FILE.npz writes them as one"
+        )
     return tree
 
 
-def _of_run(folder: Path) -> dict[str, np.ndarray]:
-    """The arrays that a run has kept. UsageError: it has none, or the file is damaged."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+def _of_run(folder: Path) -> tuple[dict[str, np.ndarray], tuning.Merges]:
+    """What a run has kept. UsageError: it has nothing, or the file is damaged."""
+    from safetensors import SafetensorError, safe_open
 
     try:
-        return dict(load_file(folder / "model.safetensors"))
-    except (SafetensorError, OSError) as error:
-        raise UsageError(
-            f"no finished run, whose model.safetensors can be read: {error}"
-        ) from error
+        with safe_open(folder / MODEL, framework="np") as file:
+            tuned = json.loads((file.metadata() or {}).get(TUNED, "{}"))
+            merges = {name: (base, scale) for name, (base, scale) in tuned.items()}
+            return {name: file.get_tensor(name) for name in file.keys()}, merges  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UsageError(f"no finished run, whose {MODEL} can be read: {error}") from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,6 +189,12 @@ def with_loaded(
         model, _, path = target.partition("/")
         if model != name:
             continue
+        if not weights.file.exists():
+            raise UsageError(
+                f"there is no {weights.file.absolute()}, with whose parameters {name!r} begins,"
+                " which a run needs until it has a checkpoint: restore it, name another file or"
+                f" run, or start in the folder below which {weights.file} is"
+            )
         donor = load(weights.file)["params"]
         with_weights = load_subtree(
             params if path else {name: params}, donor, {path or name: weights.subtree}

@@ -15,6 +15,7 @@ import pytest
 
 import dlcore
 from dlcore.cli import main as cli
+from dlcore.runs import parameter_hash
 from dlcore.runs.checkpoint import Checkpoints
 from dlcore.train import weights
 from tests.child import card, flags_of, tiny
@@ -59,17 +60,19 @@ def test_it_is_resumed_to_the_same_bits_predicts_and_is_exported(
 
     model: Any = dlcore.load("run")
     tuned = model.experiment.predictor.model
-    alone = merged(tuned, model.state)
+    alone = exported(tuned, model.state)
     tokens = np.array([[1, 40, 50, 1, *[0] * 12]], np.int32)
     with_changes = tuned.on(model.state.params, {}, tokens)
     np.testing.assert_allclose(tuned.base.on(alone, {}, tokens), with_changes, atol=1e-5)
 
 
-def merged(tuned: Any, state: Any) -> Any:
-    """Parameters of the model alone, exported and read again."""
-    weights.save(tuned.merged_state(state), Path("merged.npz"))
-    alone = weights.load(Path("merged.npz"))["params"]
+def exported(tuned: Any, state: Any) -> Any:
+    """Parameters of the model alone, exported and read again; another run loads the same."""
+    assert cli.main(["export", "run", "exported.npz"]) == 0
+    alone = weights.load(Path("exported.npz"))["params"]
     assert set(alone) == {"net"}
+    for others in (weights.load(Path("run"))["params"]["net"], tuned.merged(state.params)):
+        jax.tree.map(np.testing.assert_array_equal, alone["net"], others)
     return alone
 
 
@@ -89,10 +92,15 @@ def test_a_dialogue_model_of_low_rank_is_resumed_answers_and_is_exported(
 
     model: Any = dlcore.load("run")
     tuned = model.experiment.predictor.assistant.merged.__self__
-    alone = merged(tuned, model.state)
+    alone = exported(tuned, model.state)
     tokens = np.arange(40, 56, dtype=np.int32)[None]
     with_changes = tuned.on(model.state.params, {}, tokens)
     np.testing.assert_allclose(tuned.base.on(alone, {}, tokens), with_changes, atol=1e-5)
+
+    words = ["chat_preference", *flags_of(tiny("chat_preference")), "--pretrained", "run"]
+    assert cli.main(["train", *words, "--out", "next"]) == 0
+    begun = {"net": alone["net"], "reference": alone["net"]}
+    assert card(Path("next"))["params_sha256"]["start"] == parameter_hash.sha256(begun)
 
 
 @pytest.mark.nightly

@@ -117,13 +117,19 @@ def test_only_what_is_named_is_trained() -> None:
     }
 
 
+@pytest.mark.quick
+def test_two_changes_of_one_model_are_not_merged() -> None:
+    with pytest.raises(UsageError, match="a, b are changes of the same model"):
+        tuning.merged({"net": {}, "a": {}, "b": {}}, {"a": ("net", 1.0), "b": ("net", 1.0)})
+
+
 @pytest.mark.slow
 def test_the_merged_state_is_exported_and_loaded_as_the_model(tmp_path: Path) -> None:
     found = tuning.tuned(MODEL, TEMPLATE, LINEAR, ("head",), rank=2)
     params = drawn(started(found))
-    merged = found.merged_state(State(jnp.int32(5), params, {}, {}))
-    assert set(merged.params) == {"net"}
-    weights.save(merged, tmp_path / "merged.npz")
+    merged = tuning.merged(params, tuning.merges(found.models))
+    assert set(merged) == {"net"}
+    weights.save(State(jnp.int32(5), merged, {}, {}), tmp_path / "merged.npz")
     other = MODEL.init(jax.random.key(9), BATCH)["params"]
     loaded = with_loaded("net", other, {"net": Weights(tmp_path / "merged.npz", "net")})
     np.testing.assert_array_equal(
