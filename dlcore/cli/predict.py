@@ -16,6 +16,7 @@ import tyro
 
 from dlcore.bounds import NonNegativeInt, PositiveInt
 from dlcore.cli import arguments, environment
+from dlcore.data.own.files import decoded
 from dlcore.errors import UsageError
 from dlcore.export import answers, opened
 from dlcore.export.answers import Answered, Input, Unread
@@ -24,7 +25,6 @@ from dlcore.runtime import notices
 from dlcore.train.predictor import (
     Generator,
     Predictor,
-    column,
     files_per_item,
     in_folder,
     readable,
@@ -203,13 +203,13 @@ def _inputs(predictor: Predictor, options: PredictOptions) -> tuple[Iterator[Inp
             yield Input(f"text {number}", {"line": number}, text=text)
         for path in paths:
             if path is None and table:
-                yield Input("standard input", {}, text=sys.stdin.read())
+                yield _table_of_standard_input()
             elif path is None:
-                yield from _standard_input()
+                yield from answers.lines_in(sys.stdin.buffer, _line_of_standard_input, {})
             elif table:
                 yield Input(str(path), {"file": str(path)}, (path,))
             else:
-                yield from answers.lines_of(path, column(predictor))
+                yield from answers.inputs_in(predictor, path)
 
     return read(), 0
 
@@ -226,10 +226,16 @@ def _absent(predictor: Predictor, options: PredictOptions) -> list[str]:
     return list(dict.fromkeys(absent))
 
 
-def _standard_input() -> Iterator[Input]:
-    for number, line in enumerate(sys.stdin, start=1):
-        if text := line.rstrip("\r\n"):
-            yield Input(f"line {number} of standard input", {"line": number}, text=text)
+def _line_of_standard_input(number: int) -> str:
+    return f"line {number} of standard input"
+
+
+def _table_of_standard_input() -> Input | Unread:
+    whole = Input("standard input", {})
+    try:
+        return whole._replace(text=decoded(sys.stdin.buffer.read(), whole.name))
+    except UsageError as error:
+        return Unread(whole, str(error))
 
 
 def _generated(predictor: Generator, state: State, count: int) -> Iterator[Answered]:

@@ -57,7 +57,7 @@ class Subwords:
         Raises:
             UsageError: a lone surrogate, which is half of a character.
         """
-        text = _without_surrogates(text)
+        text = without_surrogates(text)
         return np.asarray(self._tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
 
     def encode_all(self, texts: Sequence[str]) -> list[Int32[np.ndarray, " _"]]:
@@ -66,7 +66,7 @@ class Subwords:
         Raises:
             UsageError: as `encode`.
         """
-        whole = [_without_surrogates(text) for text in texts]
+        whole = [without_surrogates(text) for text in texts]
         found = self._tokenizer.encode_batch(whole, add_special_tokens=False)
         return [np.asarray(each.ids, np.int32) for each in found]
 
@@ -178,7 +178,7 @@ def bpe(texts: Iterable[str], size: int, specials: Sequence[str] = ()) -> Subwor
         special_tokens=list(specials),
         initial_alphabet=sorted(alphabet),
     )
-    tokenizer.train_from_iterator(map(_without_surrogates, texts), trainer)
+    tokenizer.train_from_iterator(map(without_surrogates, texts), trainer)
     subwords = Subwords(tokenizer.to_str(), tuple(specials))
     merges = json.loads(subwords.serialized)["model"]["merges"]
     if taken := {*specials} & {*alphabet, *("".join(pair) for pair in merges)}:
@@ -194,8 +194,12 @@ def bpe(texts: Iterable[str], size: int, specials: Sequence[str] = ()) -> Subwor
     return subwords
 
 
-def _without_surrogates(text: str) -> str:
-    """The text itself. UsageError: it has a lone surrogate, half of a character."""
+def without_surrogates(text: str) -> str:
+    """Returns the text itself.
+
+    Raises:
+        UsageError: it has a lone surrogate, half of a character; the message has its position.
+    """
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:

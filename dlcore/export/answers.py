@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from dlcore.data.own import table_files
+from dlcore.data.tokens import without_surrogates
 from dlcore.errors import UsageError
 from dlcore.samples import Sample
-from dlcore.train.predictor import Predictor, reads
+from dlcore.train.predictor import Predictor, column, in_file, reads
 from dlcore.train.step import State
 
 BATCH = 64  # items of a program at most
@@ -135,6 +137,31 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
+def inputs_in(predictor: Predictor, path: Path) -> Iterator[Input | Unread]:
+    """Yields the inputs in a file for a predictor of lines: by its `in_file`, else `lines_of`.
+
+    Args:
+        predictor: reads "lines".
+        path: the file.
+
+    Yields:
+        An `Input` for each; an `Unread` for a file that cannot be read, and after all inputs for
+        each fault.
+    """
+    own = Unread(Input(str(path), {"file": str(path)}, (path,)), "")
+    problems: list[str] = []
+    try:
+        found = in_file(predictor, path, problems)
+        if found is None:
+            yield from lines_of(path, column(predictor))
+            return
+        for line, value in found:
+            yield Input(f"{path}:{line}", {"file": str(path), "line": line}, value=value)
+    except UsageError as error:
+        problems.append(str(error))
+    yield from (own._replace(error=problem) for problem in problems)
+
+
 def lines_of(path: Path, column: str = "text") -> Iterator[Input | Unread]:
     """Yields the lines of a text file that are not empty, with their line numbers in the file.
 
@@ -148,21 +175,47 @@ def lines_of(path: Path, column: str = "text") -> Iterator[Input | Unread]:
 
     Yields:
         An `Input` per line or row, its text without the line end; and an `Unread` for a file that
-        cannot be read, is not UTF-8, or is a .csv or .tsv table without the column. For each faulty
+        cannot be read, for a table that is not UTF-8 or lacks the column (.csv, .tsv), and for the
+        first line of another file that is not UTF-8, which ends the iteration. For each faulty
         row, such as one with an empty cell in the column, an `Unread` follows after all inputs.
     """
     if path.suffix.lower() in table_files.TABLES:
         yield from _cells_of(path, column)
         return
     try:
-        with path.open(encoding="utf-8-sig", newline="\n") as file:  # as `files.lines`
-            for number, line in enumerate(file, start=1):
-                if text := line.rstrip("\r\n"):
-                    where: Where = {"file": str(path), "line": number}
-                    yield Input(f"{path}:{number}", where, text=text)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or f"it is no text in UTF-8 ({error})"
-        yield Unread(Input(str(path), {"file": str(path)}, (path,)), str(reason))
+        with path.open("rb") as file:
+            yield from lines_in(file, lambda line: f"{path}:{line}", {"file": str(path)})
+    except OSError as error:
+        yield Unread(Input(str(path), {"file": str(path)}, (path,)), str(error.strerror))
+
+
+def lines_in(
+    stream: Iterable[bytes], name: Callable[[int], str], where: Where
+) -> Iterator[Input | Unread]:
+    """Yields the lines of a stream that are not empty, without line ends and byte order mark.
+
+    Args:
+        stream: lines with their ends, such as a binary file.
+        name: number of a line, from 1 -> its name in messages.
+        where: of each `Input`, besides "line".
+
+    Yields:
+        An `Input` per line; an `Unread` for the first line that is not UTF-8, which ends the
+        iteration.
+    """
+    for number, line in enumerate(stream, start=1):
+        whole = Input(name(number), {**where, "line": number})
+        try:
+            text = (line.removeprefix(codecs.BOM_UTF8) if number == 1 else line).decode("utf-8")
+        except UnicodeDecodeError as error:
+            yield Unread(
+                whole,
+                f"it is no text in UTF-8 ({error}), and neither it nor what follows is read:"
+                " convert it to UTF-8",
+            )
+            return
+        if text := text.rstrip("\r\n"):
+            yield whole._replace(text=text)
 
 
 def _cells_of(path: Path, column: str) -> Iterator[Input | Unread]:
@@ -230,7 +283,8 @@ def _read(predictor: Predictor, source: Input | Unread) -> list[_Item | Unread]:
         if source.value is not None:
             found = [_item(predictor, source.value)]
         else:
-            found = predictor.items(source.files, [] if source.text is None else [source.text])
+            texts = [] if source.text is None else [without_surrogates(source.text)]
+            found = predictor.items(source.files, texts)
     except UsageError as error:
         return [Unread(source, str(error))]
     if len(found) == 1:

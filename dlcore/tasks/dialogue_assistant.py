@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ import numpy as np
 from jax import Array
 
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveFloat, Probability, Range
+from dlcore.data.own import dialogues
 from dlcore.data.own.dialogues import Message
 from dlcore.data.own.prepare_text import END
 from dlcore.data.sets import dialogue_answers
@@ -107,9 +109,23 @@ class AnswerOptions:
     """of the draws"""
 
 
+class Prompt(NamedTuple):
+    """A message to answer, as tokens.
+
+    Attributes:
+        text: the message, the last one of its dialogue.
+        tokens: of the dialogue up to the one that begins the answer, int32 [n].
+        left_out: number of tokens of earlier messages for which the model has no space.
+    """
+
+    text: str
+    tokens: np.ndarray
+    left_out: int = 0
+
+
 @dataclasses.dataclass(frozen=True)
 class AnswerPredictor:
-    """Answers messages, one per line, each as the first message of a dialogue.
+    """Answers messages, one per line, each as the first one of a dialogue; or whole dialogues.
 
     Attributes:
         assistant: generates the answers.
@@ -120,35 +136,56 @@ class AnswerPredictor:
     assistant: Assistant
     options: AnswerOptions = dataclasses.field(default_factory=AnswerOptions)
     reads = "lines"
+    takes = (
+        "text files, JSON lines with `text` or with `messages`, --text TEXT, or - for lines of text"
+        " in standard input"
+    )
 
-    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[tuple[str, np.ndarray]]:
-        """Encodes messages.
-
-        Args:
-            files: not used.
-            text: the messages.
-
-        Returns:
-            (message, the tokens of its prompt, int32 [n]) of each.
+    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Prompt]:
+        """Encodes messages, each as the first one of a dialogue; `files` is not used.
 
         Raises:
             UsageError: an empty message, or one that leaves no space for an answer.
         """
-        return [(each, self._encoded(each)) for each in text]
+        return [self._encoded([Message("user", each)]) for each in text]
 
-    def _encoded(self, text: str) -> np.ndarray:
-        space = self.assistant.size.context - self.assistant.longest
-        if not text.strip():
+    def in_file(self, file: Path, problems: list[str]) -> Iterable[tuple[int, object]] | None:
+        """Reads the dialogues of a .jsonl file whose lines have `messages`; None for other files.
+
+        Args:
+            file, problems: as of `own.dialogues.messages_in`.
+        """
+        if file.suffix.lower() != ".jsonl" or not dialogues.has(file):
+            return None
+        return dialogues.messages_in(file, problems)
+
+    def item(self, value: object) -> Prompt:
+        """Encodes a dialogue up to the last message of the user, which is answered.
+
+        Args:
+            value: the messages, see `own.dialogues.context`. Where they are too long, the first
+                tokens are left out, as in evaluation.
+
+        Raises:
+            UsageError: faulty messages, or a last one that leaves no space for an answer.
+        """
+        return self._encoded(dialogues.context(value))
+
+    def _encoded(self, context: Sequence[Message]) -> Prompt:
+        space, last = self.assistant.size.context - self.assistant.longest, context[-1]
+        if not last.content.strip():
             raise UsageError("an empty message has no answer: write something")
-        whole = self.assistant.size.context
-        prompt = dialogue_answers.prompt(self.assistant.tokens, [Message("user", text)], whole)
-        if len(prompt) > space:
+        alone, whole = (
+            dialogue_answers.prompt(self.assistant.tokens, each, sys.maxsize)
+            for each in ([last], context)
+        )
+        if len(alone) > space:
             raise UsageError(
-                f"a message of {len(prompt)} tokens, and this model reads {space}: shorten it"
+                f"a message of {len(alone)} tokens, and this model reads {space}: shorten it"
             )
-        return prompt
+        return Prompt(last.content, whole[-space:], max(0, len(whole) - space))
 
-    def batch(self, state: State, items: Sequence[tuple[str, np.ndarray]]) -> list[Answer]:
+    def batch(self, state: State, items: Sequence[Prompt]) -> list[Answer]:
         """Answers a batch of messages.
 
         Args:
@@ -158,7 +195,8 @@ class AnswerPredictor:
         Returns:
             ({"prompt", "text", "log_probability"}, the text) of each: the message, the answer, and
             the log-probability of the whole answer in nats, always at temperature 1 and without
-            restrictions or penalty (`models.gpt_batch.Generated`).
+            restrictions or penalty (`models.gpt_batch.Generated`). Where the first tokens of a
+            dialogue were left out, also "tokens_left_out", their number.
 
         Raises:
             UsageError: `--shorten-from` without `--shorten-by`.
@@ -170,22 +208,24 @@ class AnswerPredictor:
         how = dataclasses.replace(self.assistant.decoding, **chosen)
         assistant = dataclasses.replace(self.assistant, decoding=how)
         space = assistant.size.context - assistant.longest
-        prompt, padding = left_padded([tokens for _, tokens in items], space)
+        prompt, padding = left_padded([each.tokens for each in items], space)
         key = jax.random.key(o.seed)
         made = assistant.generate(state, jnp.asarray(prompt), jnp.asarray(padding), key)
         total = np.asarray(made.log_probabilities).sum(1)
         texts = [assistant.text(row) for row in np.asarray(made.tokens)]
-        return [
-            (
-                {"prompt": each, "text": text, "log_probability": float(logp)},
-                Text("Answer", text, each),
-            )
-            for (each, _), text, logp in zip(items, texts, total, strict=True)
-        ]
+        answers: list[Answer] = []
+        for each, text, logp in zip(items, texts, total, strict=True):
+            record = {"prompt": each.text, "text": text, "log_probability": float(logp)}
+            if each.left_out:
+                record["tokens_left_out"] = each.left_out
+            answers.append((record, Text("Answer", text, each.text)))
+        return answers
 
     def line(self, answer: Mapping[str, object]) -> str:
-        """Formats an answer: its text."""
-        return str(answer["text"])
+        """Formats an answer: its text, and the number of tokens that were left out, if any."""
+        left_out = answer.get("tokens_left_out")
+        note = f"  (the dialogue's first {left_out} tokens were left out)" if left_out else ""
+        return f"{answer['text']}{note}"
 
 
 def text_model(assistant: Assistant) -> TextModel:

@@ -210,7 +210,8 @@ class QuestionPredictor:
         Returns:
             ({"question", "answer", "start", "end", "probability", "answerable"}, the marked text)
             of each; see `Found`. `answer` is context[start:end]; where no answer is given it is "",
-            and `start` and `end` are None.
+            and `start` and `end` are None. Where a question was truncated, also
+            "question_tokens_left_out", the number of its tokens that are not read.
         """
         return [
             self._answer(question, each)
@@ -228,12 +229,18 @@ class QuestionPredictor:
             "probability": found.probability,
             "answerable": found.answerable,
         }
+        encoder = self.finder.encoder
+        rest = len(encoder.tokens(question.question).ids) - encoder.lengths.question
+        if rest > 0:
+            record["question_tokens_left_out"] = rest
         return record, Evidence(question.question, question.context, tuple(spans if answer else ()))
 
     def line(self, answer: dict[str, object]) -> str:
-        """Formats an answer: question, answer, probability."""
+        """Formats an answer: question, answer, probability, and what was not read, if anything."""
         said = answer["answer"] or "(the text does not say)"
-        return f"{answer['question']}  {said}  {answer['probability']:.3f}"
+        left_out = answer.get("question_tokens_left_out")
+        note = f"  (the question's last {left_out} tokens were left out)" if left_out else ""
+        return f"{answer['question']}  {said}  {answer['probability']:.3f}{note}"
 
 
 def predictor(finder: Finder) -> QuestionPredictor:

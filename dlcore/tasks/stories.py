@@ -16,6 +16,8 @@ from jax import Array
 
 from dlcore.data.facts import Facts
 from dlcore.data.own import questions as own
+from dlcore.data.own import stories as babi_files
+from dlcore.data.sets import babi
 from dlcore.data.sets.babi import Encoder, Stories, Story, words
 from dlcore.samples import Sample, Span
 from dlcore.tasks import story_scores
@@ -82,21 +84,27 @@ class StoryPredictor:
     encoder: Encoder
     options: StoryOptions
     reads = "table"
-    takes = own.TAKES
+    takes = f"{own.TAKES}; or .txt files of bAbI's format"
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[StoryText]:
         """Reads questions on stories from files, then from strings.
 
         Args:
-            files: .json files in SQuAD's format; other files of lines of JSON, each an object with
-                "question" and "context".
+            files: .txt files in bAbI's format, whose answers are not read; .json files in SQuAD's;
+                other files of lines of JSON, each an object with "question" and "context".
             text: strings of one or more such lines.
 
         Raises:
-            UsageError: a file cannot be read or is not in SQuAD's format, or a line is not such an
+            UsageError: a file cannot be read or has another format, or a line is not such an
                 object, with texts that are not blank; the message names the place.
         """
-        return [story_text(question, context) for question, context in own.unanswered(files, text)]
+        found = []
+        for file in files:
+            if babi_files.is_one(file):
+                found += [joined(story) for story in babi.of_file(file)]
+            else:
+                found += [story_text(*each) for each in own.unanswered([file], [])]
+        return found + [story_text(*each) for each in own.unanswered([], text)]
 
     def item(self, value: object) -> StoryText:
         """Converts a mapping with `question` and `context` to a story.

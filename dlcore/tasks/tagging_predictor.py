@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dlcore.bounds import Probability
-from dlcore.data.own.tagged import Tagged, of_text
+from dlcore.data.own.tagged import Tagged, is_columns, of_text, of_words, words_in
 from dlcore.data.sets.tagged import Encoder
+from dlcore.data.tag_schemes import OUTSIDE
+from dlcore.errors import UsageError
 from dlcore.samples import Sample, Span
 from dlcore.tasks.tagging import Decoder, compiled
 from dlcore.tasks.tagging_samples import MarkedText, characters_of
@@ -41,14 +43,30 @@ class TagPredictor:
     decoder: Decoder
     options: TagOptions = dataclasses.field(default_factory=TagOptions)
     reads = "lines"
+    takes = (
+        "text files, files of CoNLL columns, --text TEXT, or - for lines of text in standard input"
+    )
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Tagged]:
         """Splits each text into words; `files` is not used."""
         return [of_text(each) for each in text]
 
-    def item(self, value: str) -> Tagged:
-        """Splits a text into words."""
-        return of_text(value)
+    def in_file(self, file: Path, problems: list[str]) -> Iterable[tuple[int, list[str]]] | None:
+        """Reads the sentences of CoNLL columns, by `own.tagged.words_in`; None for other files."""
+        known = is_columns(file, self.decoder.facts.classes)
+        return words_in(file, problems) if known else None
+
+    def item(self, value: str | list[str]) -> Tagged:
+        """Splits a text into words; a list of words is a sentence as it is.
+
+        Raises:
+            UsageError: it is neither.
+        """
+        if isinstance(value, str):
+            return of_text(value)
+        if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+            raise UsageError("a sentence is a text or a list of words: give one")
+        return of_words(value, [OUTSIDE] * len(value))
 
     def batch(self, state: State, items: Sequence[Tagged]) -> list[Answer]:
         """Answers a batch of texts.

@@ -51,21 +51,25 @@ class TextPredictor:
 
         Returns:
             ({"text", "class", "probability", "classes": {name: probability}}, a table) of each
-            text; "classes" has the `options.top` most likely classes in descending order.
+            text; "classes" has the `options.top` most likely classes in descending order. Where a
+            text was truncated, also "tokens_left_out", the number of its tokens that are not read.
         """
-        tokens = sentences.padded(self._tokenizer, items, self.facts.length)
+        tokens, left_out = sentences.padded_and_left_out(self._tokenizer, items, self.facts.length)
         batch = {"tokens": tokens, "row": np.arange(len(items), dtype=np.int32)}
         p = np.asarray(softmax_of(self.model)(state.params, state.extra, batch))
         answers: list[Answer] = []
-        for text, each in zip(items, p, strict=True):
+        for text, each, rest in zip(items, p, left_out, strict=True):
             found = answer_of(each, self.facts.classes, self.options.top)
+            record = {"text": text, **found, **({"tokens_left_out": rest} if rest else {})}
             rows = tuple(found["classes"].items())
-            answers.append(({"text": text, **found}, Table(text, ("class", "probability"), rows)))
+            answers.append((record, Table(text, ("class", "probability"), rows)))
         return answers
 
     def line(self, answer: ClassAnswer) -> str:
-        """Formats an answer: the most likely class first."""
-        return line_of(answer)
+        """Formats an answer: the most likely class first, then what was not read, if anything."""
+        left_out = answer.get("tokens_left_out")
+        note = f"  (the last {left_out} tokens were left out)" if left_out else ""
+        return f"{line_of(answer)}{note}"
 
     @functools.cached_property
     def _tokenizer(self) -> Subwords:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -33,6 +33,10 @@ class Predictor(Protocol):
         takes: what to name on the command line, in words, where `reads` does not say it: "name JSON
             lines ..." is shown where nothing to answer was named.
         column: with "lines" the column of a table that is read ("text" by default).
+        in_file(file, problems) -> [(line, value), ...] or None: with "lines" the items of a file in
+            a form of its own, such as CoNLL columns: the number of an item's first line, and what
+            `item` converts. Messages of faults are appended to `problems`. None: the file has lines
+            of text, or is a table of them.
         files_per_item: number of files that make one item, such as 2 where two images are
             compared; `items` is then called with as many files at a time.
         in_folder(folder) -> paths: the items of a folder that the user names, files or folders. By
@@ -134,6 +138,14 @@ def takes(predictor: Predictor | Generator) -> str | None:
 def column(predictor: Predictor | Generator) -> str:
     """Returns the column of tables and JSON lines that a predictor of lines reads."""
     return str(getattr(predictor, "column", "text"))
+
+
+def in_file(
+    predictor: Predictor | Generator, file: Path, problems: list[str]
+) -> Iterable[tuple[int, object]] | None:
+    """Returns what the predictor's `in_file` returns; None: it has none."""
+    read = getattr(predictor, "in_file", None)
+    return read(file, problems) if callable(read) else None
 
 
 def files_per_item(predictor: Predictor | Generator) -> int:

@@ -70,6 +70,9 @@ def test_own_dialogues_are_learned_and_answered(
     assert -1 < first["log_probability"] < 0
     assert second["text"].isdigit()
     assert second["log_probability"] < -10
+    assert cli.main(["predict", str(run), str(run.parent / "own" / "test.jsonl"), "--json"]) == 0
+    given = [json.loads(each) for each in capsys.readouterr().out.splitlines()]
+    assert [each["text"] for each in given if each["prompt"] == "thanks"] == ["Bye."] * 20
     assert cli.main(["predict", str(run), "--text", "hello"]) == 0
     assert capsys.readouterr().out == "Good day.\n"
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"hello\n")))

@@ -83,6 +83,9 @@ def test_json_lines_are_learnt_from_and_answered(
     answer = json.loads(capsys.readouterr().out.splitlines()[0])
     assert answer["answer"] == TEXT[answer["start"] : answer["end"]] != ""
     assert 0 <= answer["answerable"] <= 1
+    Path("asked.jsonl").write_text(line, encoding="utf-8")
+    assert cli.main(["predict", "run", "asked.jsonl", "--json", "--threshold", "0"]) == 0
+    assert json.loads(capsys.readouterr().out)["answer"] == answer["answer"]
     other = squad(Path("other.json"), 3)
     assert cli.main(["predict", "run", str(other), "--json", "--threshold", "1"]) == 0
     answers = [json.loads(each) for each in capsys.readouterr().out.splitlines()]
@@ -155,6 +158,8 @@ def test_own_stories_are_learnt_from_and_answered(
     line = json.dumps({"question": "Where is Mary?", "context": "Mary is in room11. Bob left."})
     Path("questions.jsonl").write_text(f"{line}\n{line}\n")
     capsys.readouterr()
+    assert cli.main(["predict", "run", "mine.txt", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[79])["evidence"] == "Mary is in room279."
     for words, text, count in ((["questions.jsonl"], "", 2), (["-"], f"{line}\n", 1)):
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
         assert cli.main(["predict", "run", *words, "--json"]) == 0

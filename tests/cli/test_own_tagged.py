@@ -47,6 +47,10 @@ def test_it_trains_and_predicts(
     capsys.readouterr()
     Path("texts.txt").write_text(f"{TEXT}\n\nAnn Lee met 7\n", "utf-8")
     Path("texts.jsonl").write_text(json.dumps({"text": TEXT}) + "\n", "utf-8")
+    assert cli.main(["predict", "run", "news.conll", "--json"]) == 0
+    first, second, *_ = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (first["text"], first["line"], second["line"]) == ("Zoë Lee met 0", 1, 6)
+    assert [span["text"] for span in first["spans"]] == ["Zoë Lee"]
     for words in (["--text", TEXT], ["texts.txt"], ["texts.jsonl"], ["-"]):
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"{TEXT}\n".encode())))
         assert cli.main(["predict", "run", *words, "--json"]) == 0
@@ -60,20 +64,18 @@ def test_it_trains_and_predicts(
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("name", ["slots_atis", "pos_ewt"])
-def test_columns_without_intents_train_requests_and_parts_of_speech(
+@pytest.mark.parametrize("name", ["slots_atis", "pos_ewt", "ner_wnut17"])
+def test_columns_without_intents_train_requests_parts_of_speech_and_rare_names(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert train(columns(), "--steps", "2", name=name) == 0
     found = card(Path("run"))
-    assert (
-        found["best"]["metric"]
-        == {
-            "slots_atis": "validation/f1",
-            "pos_ewt": "validation/accuracy",
-        }[name]
-    )
+    scored = "accuracy" if name == "pos_ewt" else "f1"
+    assert found["best"]["metric"] == f"validation/{scored}"
     capsys.readouterr()
+    assert cli.main(["predict", "run", "news.conll", "--json"]) == 0
+    texts = [json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()]
+    assert (len(texts), texts[1]) == (80, "Ann Lee met 1")
     Path("texts.jsonl").write_text(json.dumps({"text": TEXT}) + "\n", "utf-8")
     for words in (["texts.jsonl"], ["-"]):
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"{TEXT}\n".encode())))

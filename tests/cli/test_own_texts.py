@@ -64,7 +64,7 @@ def test_all_ways_to_give_texts_have_the_same_answers(
     file.write_text("\n".join(lines), encoding="utf-8")
     assert answers(capsys, str(run), str(file)) == expected
 
-    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(TEXTS)))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("\n".join(TEXTS).encode())))
     assert answers(capsys, str(run), "-") == expected
 
 

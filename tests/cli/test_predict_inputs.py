@@ -43,12 +43,52 @@ def test_rows_come_from_files_standard_input_and_texts(
         return capsys.readouterr().out.splitlines()
 
     assert answered(file) == [f"{file}:1: 3", f"{file}:2: 7"]
-    monkeypatch.setattr("sys.stdin", io.StringIO("a,b\n5,6\n7,8\n"))
+    monkeypatch.setattr("sys.stdin", typed(b"\xef\xbb\xbfa,b\n5,6\n7,8\n"))
     assert answered("-") == ["11", "15"]
     assert answered(text=("1,2",)) == ["3"]
     assert answered(text=("b,a", "1,2", "3,3")) == ["3", "6"]
     with pytest.raises(UsageError, match="CSV, TSV or Parquet files, --text ROW, or - for a table"):
         answered()
+
+
+def typed(content: bytes) -> io.TextIOWrapper:
+    """A standard input."""
+    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8")
+
+
+class Lines:
+    """A predictor of lines, which answers with their text."""
+
+    options: Any = None
+    reads = "lines"
+
+    def items(self, files: Any, text: Any) -> list[Any]:
+        return list(text)
+
+    def batch(self, state: Any, items: Any) -> list[Any]:
+        return [({"text": item}, Text("t", item)) for item in items]
+
+
+def test_standard_input_is_read_as_files_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """Without a byte order mark; what is not UTF-8 is skipped, and the exit code says so."""
+    options = predict.PredictOptions(files=("-",))
+
+    def answered(predictor: Any, content: bytes, code: int) -> tuple[str, str]:
+        monkeypatch.setattr("sys.stdin", typed(content))
+        assert predict._answer(predictor, None, options) == code  # type: ignore[arg-type]
+        said = capsys.readouterr()
+        return said.out, said.err
+
+    marked = "\ufeffone\r\n\n\u2028dr\xe9\rtwo\n"
+    assert answered(Lines(), marked.encode(), 0) == ("one\n\u2028dr\xe9\rtwo\n", "")
+    out, err = answered(Lines(), b"one\ncaf\xe9\nthree\n", 3)
+    assert out == "one\n"
+    assert "skipped: line 2 of standard input: it is no text in UTF-8" in err
+    out, err = answered(Table(), b"a,b\n1,\xe9\n", 3)
+    assert not out
+    assert "skipped: standard input, line 2: byte 6 of the file (0xe9) is not UTF-8" in err
 
 
 class Terminal(io.StringIO):

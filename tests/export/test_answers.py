@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +113,65 @@ def test_lines_of_a_text_file_have_their_numbers(tmp_path: Path) -> None:
         (1, "one\rtwo"),
         (2, "three"),
     ]
-    file.write_bytes(b"one\n\xff\xfe")
-    (*_, last) = answers.lines_of(file)
+    file.write_bytes(b"one\n\xff\xfe\nthree\n")
+    first, last = answers.lines_of(file)
+    assert isinstance(first, Input)
     assert isinstance(last, Unread)
+    assert last.input.name == f"{file}:2"
     assert "no text in UTF-8" in last.error
+
+
+class Own(Words):
+    """Files that end in .own have words as items; the others have lines."""
+
+    reads = "lines"
+
+    def in_file(self, file: Path, problems: list[str]) -> Iterator[tuple[int, str]] | None:
+        return self.words(file, problems) if file.suffix == ".own" else None
+
+    def words(self, file: Path, problems: list[str]) -> Iterator[tuple[int, str]]:
+        for line, word in enumerate(file.read_text().splitlines(), 1):
+            if word == "?":
+                problems.append(f"{file}, line {line}: no word")
+            elif word == "!":
+                raise UsageError(f"{file}, line {line}: the end")
+            else:
+                yield line, word
+
+    def item(self, value: str) -> str:
+        if value.isdigit():
+            raise UsageError("a number")
+        return value
+
+
+def test_a_predictor_reads_a_file_in_a_form_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "a{}.own"
+    file.write_text("one\n?\n3\nfour\n!\nsix\n")
+    found = list(answers.answers(Own(), STATE, answers.inputs_in(Own(), file)))
+    said = [each.error if isinstance(each, Unread) else each.where for each in found]
+    assert said == [
+        {"file": str(file), "line": 1},
+        "a number",
+        {"file": str(file), "line": 4},
+        f"{file}, line 2: no word",
+        f"{file}, line 5: the end",
+    ]
+    file = file.rename(tmp_path / "a{}.txt")
+    texts = [each.text for each in answers.inputs_in(Own(), file) if isinstance(each, Input)]
+    assert texts == ["one", "?", "3", "four", "!", "six"]
+
+
+def test_half_of_a_character_is_refused_with_its_line_and_others_are_answered(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"text": "good"}\n{"text": "\\ud83d bad"}\n{"text": "fine"}\n')
+    good, bad, fine = answers.answers(Words(), STATE, answers.inputs_in(Own(), file))
+    assert isinstance(good, Answered)
+    assert isinstance(fine, Answered)
+    assert isinstance(bad, Unread)
+    assert bad.input.name == f"{file}:2"
+    assert "has half of a character (the lone surrogate '\\ud83d') at position 0" in bad.error
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.tsv"])

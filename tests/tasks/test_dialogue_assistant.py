@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dlcore.data.own.dialogues import Message
+from dlcore.data.sets import dialogue_answers
 from dlcore.errors import UsageError
+<<<<<<< HEAD
 from dlcore.models.gpt_batch import Decoding
+=======
+from dlcore.export import answers
+from dlcore.export.answers import Answered, Input, Unread
+>>>>>>> 80a55fa (predict reads files to train on, says what it left out, and skips lines that are not UTF-8)
 from dlcore.tasks import dialogue_assistant
 from dlcore.tasks.conversation import Conversation, Sampling
 from dlcore.train.predictor import with_options
@@ -52,6 +60,7 @@ def test_predicted_answers_do_not_depend_on_the_batch() -> None:
             predictor.items([], [text])
 
 
+<<<<<<< HEAD
 @pytest.mark.slow
 def test_the_flags_of_length_are_those_of_the_decoding() -> None:
     options = dialogue_assistant.AnswerOptions(min_tokens=3, shorten_by=1e6)
@@ -67,6 +76,56 @@ def test_the_flags_of_length_are_those_of_the_decoding() -> None:
     alone = with_options(predictor, dialogue_assistant.AnswerOptions(shorten_from=2))
     with pytest.raises(UsageError, match="give --shorten-by, too"):
         alone.batch(state(), [(name, prompt)])
+=======
+def said(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+@pytest.mark.slow
+def test_dialogues_to_train_on_are_answered_after_the_last_message_of_the_user(
+    tmp_path: Path,
+) -> None:
+    predictor = dialogue_assistant.predictor(ASSISTANT)
+    short = [said("user", "Hi"), said("assistant", "Yes?"), said("user", "Tea")]
+    long = [said("user", "a" * 30), *short]
+    rows: list[object] = [
+        {"messages": [*short, said("assistant", "Here."), said("assistant", "Bye.")]},
+        {"text": "Hi"},
+        {"messages": [said("assistant", "Hello")]},
+        {"messages": [said("bot", "Hello")]},
+        {"messages": long, "reward": 1},
+    ]
+    file = tmp_path / "mine.jsonl"
+    file.write_text("\n\n".join(map(json.dumps, rows)))
+    first, nobody, bot, last, text = answers.answers(
+        predictor, state(), answers.inputs_in(predictor, file)
+    )
+    assert isinstance(first, Answered)
+    assert isinstance(last, Answered)
+    assert (first.where, first.answer["prompt"]) == ({"file": str(file), "line": 1}, "Tea")
+    context = [Message(each["role"], each["content"]) for each in short]  # type: ignore[arg-type]
+    whole = dialogue_answers.prompt(tokens(), context, 100).tolist()
+    assert predictor.item(short).tokens.tolist() == whole
+    assert "tokens_left_out" not in first.answer
+    # 31 tokens of the first message, and the one of its role
+    count = len(whole) + 32 - 40
+    assert predictor.item(long).tokens.tolist()[-len(whole) + 1 :] == whole[1:]
+    assert last.answer["tokens_left_out"] == count
+    assert predictor.line(last.answer).endswith(f"first {count} tokens were left out)")
+    for each, message in (
+        (nobody, "no message has the role user: there is nothing to answer"),
+        (bot, "message 1 has the role 'bot'"),
+        (text, f"{file}, line 3: there is no list `messages`"),
+    ):
+        assert isinstance(each, Unread)
+        assert message in each.error
+    with pytest.raises(UsageError, match="a message of 65 tokens, and this model reads 40"):
+        predictor.item([*short, said("user", "a" * 61)])
+    file.write_text('{"text": "Hi"}\n')
+    (plain,) = answers.inputs_in(predictor, file)
+    assert isinstance(plain, Input)
+    assert plain.text == "Hi"
+>>>>>>> 80a55fa (predict reads files to train on, says what it left out, and skips lines that are not UTF-8)
 
 
 def test_a_conversation_has_the_tokens_of_the_template() -> None:

@@ -143,7 +143,15 @@ def test_answers_point_into_the_text(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "the text does not say" in each.line(dict(second))
     assert len(shown.spans) == 1  # type: ignore[attr-defined]
     assert not empty.spans  # type: ignore[attr-defined]
+    assert "question_tokens_left_out" not in first
+    longest_question = {"question": "When did Bob, a nurse, move to Oslo?", "context": TEXT}
+    ((longer, _),) = each.batch(Nothing(), [each.item(longest_question)])  # type: ignore[arg-type]
+    assert longer["question_tokens_left_out"] == 3  # of eleven words
+    assert each.line(dict(longer)).endswith("(the question's last 3 tokens were left out)")
     assert each.item({"question": "Who?", "context": TEXT}) == Question("Who?", TEXT)
+    file.write_text('{"question": "Who?", "context": "\\ud83d"}')
+    with pytest.raises(UsageError, match=r"questions\.jsonl, line 1: .* has half of a character"):
+        each.items([file], [])
     with pytest.raises(UsageError, match="question"):
         each.item("Who?")
     file.write_text('{"question": "Who?", "context": "A."}\n{"question": "Who?"}\n')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -10,11 +11,12 @@ import numpy as np
 import pytest
 
 from dlcore.data.sets.babi import Encoder, Story
+from dlcore.errors import UsageError
 from dlcore.tasks import stories
 from tests.tasks.test_questions import Nothing
 
 
-def test_stories_show_what_was_attended_to(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stories_show_what_was_attended_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stories.jax, "jit", lambda f: f)
 
     def model(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
@@ -35,4 +37,18 @@ def test_stories_show_what_was_attended_to(monkeypatch: pytest.MonkeyPatch) -> N
     assert story.sentences[1:4] == ("Mary ran 👩🏽\u200d🚀!", "Émile sat.", "Mary left")
     story = Story(1, ("a", "bc", "d"), "?", "x")
     assert stories.joined(story) == (story, "a\nbc\nd", ((0, 1), (2, 4), (5, 6)))
+    # a file to train on: its questions are answered, without their answers
+    file = tmp_path / "mine_test.txt"
+    file.write_text(
+        "1 Mary left.\n2 John ran.\n3 Who ran?\tJohn\t2\n1 John sat.\n2 Who?\tMary\t1\n"
+    )
+    first, second = each.items([file], [])
+    assert first.context == "Mary left.\nJohn ran."
+    assert (first.story.question, second.story.question) == ("Who ran?", "Who?")
+    assert len(each.batch(Nothing(), [first, second])) == 2  # type: ignore[arg-type]
+    file.write_text("1 Mary left.\n2 Who left?\tMary\t7\n")
+    with pytest.raises(UsageError, match=r"mine_test\.txt, line 2: 7 is the number of no sentence"):
+        each.items([file], [])
+    file.write_text(f"\n{line}\n")
+    assert each.items([file], []) == each.items([], [line])
     assert stories.attended(story, np.array([[0.1, 0.9]])) == 1  # of the last two sentences

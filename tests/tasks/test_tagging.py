@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,8 +14,11 @@ import pytest
 from dlcore.data.facts import Facts
 from dlcore.data.own.tagged import of_words
 from dlcore.data.tag_schemes import spans_of
+from dlcore.errors import UsageError
+from dlcore.export import answers
+from dlcore.export.answers import Input
 from dlcore.models.tagger import Chain
-from dlcore.tasks import tagging, tagging_samples
+from dlcore.tasks import tagging, tagging_predictor, tagging_samples
 from dlcore.tasks.tagging_scores import Prediction
 from dlcore.train.predictor import readable, with_options
 from tests.tasks.test_predictors import untrained
@@ -99,6 +103,22 @@ def test_words_whose_tags_training_lacks_are_shown_without_scores(
     decoder = tagging.Decoder(lambda *_: None, facts)  # type: ignore[arg-type]
     (text,) = (vars(each) for each in tagging_samples.samples(decoder, source)(None, None))  # type: ignore[arg-type]
     assert [(s.label, s.colour) for s in text["spans"]] == [("N, truly X", "wrong")]
+
+
+def test_a_file_to_train_on_is_read_as_sentences(tmp_path: Path) -> None:
+    decoder = tagging.Decoder(lambda *_: None, FACTS)  # type: ignore[arg-type]
+    each = tagging_predictor.predictor(decoder)
+    file = tmp_path / "a.txt"
+    file.write_text("Zoë NNP B-X\nLee NNP I-X\n\nI'm PRP O\n", "utf-8")
+    found = list(answers.inputs_in(each, file))
+    assert [item.name for item in found if isinstance(item, Input)] == [f"{file}:1", f"{file}:4"]
+    first, second = (each.item(item.value) for item in found)  # type: ignore[union-attr]
+    assert (first.text, first.offsets) == ("Zoë Lee", ((0, 3), (4, 7)))
+    assert second.words == ("I'm",)
+    file.write_text("Zoë Lee\nI'm here\n", "utf-8")
+    assert [item.text for item in answers.inputs_in(each, file)] == ["Zoë Lee", "I'm here"]  # type: ignore[union-attr]
+    with pytest.raises(UsageError, match="a sentence is a text or a list of words"):
+        each.item([1])  # type: ignore[list-item]
 
 
 TEXTS = ["Zoë 🙂 met José\u0301 in São Paulo .", "", "word " * 40, "👩‍🚀!"]

@@ -135,6 +135,43 @@ def parse(text: str) -> Dialogue:
     return [Message(role, content) for role, content in json.loads(text)]
 
 
+def messages_in(file: Path, problems: list[str]) -> Iterator[tuple[int, object]]:
+    """Yields (line number from 1, `messages`) of each line of a .jsonl file that is not blank.
+
+    Args:
+        file: a line is an object with `messages`, a list that is not empty. What it holds is not
+            checked: `context` does that.
+        problems: a message is appended for each other line, which is left out.
+
+    Raises:
+        UsageError: as `files.text`.
+    """
+    for number, line in enumerate(files.lines(file), 1):
+        if line.strip():
+            try:
+                yield number, _listed(line)[1]
+            except UsageError as error:
+                problems.append(f"{file}, line {number}: {error}")
+
+
+def context(messages: object) -> Dialogue:
+    """Returns the messages of a dialogue up to the last one of the user, which it ends with.
+
+    Args:
+        messages: a list of objects with `role` and `content`, as in `find`.
+
+    Raises:
+        UsageError: a fault of a message, or no message of the user.
+    """
+    if not isinstance(messages, list):
+        raise UsageError("a dialogue is a list of messages with `role` and `content`: give one")
+    found = [_message(message, number) for number, message in enumerate(messages, 1)]
+    of_user = [i for i, message in enumerate(found) if message.role == "user"]
+    if not of_user:
+        raise UsageError("no message has the role user: there is nothing to answer")
+    return found[: of_user[-1] + 1]
+
+
 def to_json(dialogue: Sequence[Message]) -> str:
     """Returns a dialogue as JSON: a list of [role, content]."""
     return json.dumps([list(message) for message in dialogue], ensure_ascii=False)
@@ -156,6 +193,17 @@ def _examples(file: Path, problems: list[str], rewarded: bool) -> Iterator[Examp
 
 def _dialogue(line: str) -> tuple[Mapping[str, object], Dialogue]:
     """The object of a line of JSON, and its dialogue. UsageError: what is wrong with it."""
+    content, messages = _listed(line)
+    found = [_message(message, number) for number, message in enumerate(messages, 1)]
+    if not any(message.role == "assistant" for message in found[1:]):
+        raise UsageError(
+            "no message after the first has the role assistant: there is no answer to learn from"
+        )
+    return content, found
+
+
+def _listed(line: str) -> tuple[Mapping[str, object], list[object]]:
+    """The object of a line of JSON, and its `messages`. UsageError: there are none."""
     try:
         content = files.parse(line)
     except ValueError as error:
@@ -163,12 +211,7 @@ def _dialogue(line: str) -> tuple[Mapping[str, object], Dialogue]:
     messages = content.get("messages") if isinstance(content, dict) else None
     if not isinstance(messages, list) or not messages:
         raise UsageError(f"there is no list `messages`: a line is {_EXAMPLE}")
-    found = [_message(message, number) for number, message in enumerate(messages, 1)]
-    if not any(message.role == "assistant" for message in found[1:]):
-        raise UsageError(
-            "no message after the first has the role assistant: there is no answer to learn from"
-        )
-    return content, found
+    return content, messages
 
 
 def _reward(record: Mapping[str, object], dialogue: Dialogue) -> str:

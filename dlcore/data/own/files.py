@@ -131,20 +131,32 @@ def text(path: Path) -> str:
         UsageError: the file cannot be read, or another encoding; the message has line and byte.
     """
     try:
-        content = path.read_bytes()
+        return decoded(path.read_bytes(), str(path))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def decoded(content: bytes, name: str) -> str:
+    """Decodes the content of a text file in UTF-8, without a byte order mark.
+
+    Args:
+        content: all of it.
+        name: of the file in messages.
+
+    Raises:
+        UsageError: another encoding; the message has line and byte.
+    """
     way = "save it as UTF-8"
-    for mark, name in _MARKS.items():
+    for mark, encoding in _MARKS.items():
         if content.startswith(mark):
-            raise UsageError(f"{path}, line 1: the file is {name}, not UTF-8: {way}")
+            raise UsageError(f"{name}, line 1: the file is {encoding}, not UTF-8: {way}")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         at = error.start + (3 if content.startswith(codecs.BOM_UTF8) else 0)
         line = content.count(b"\n", 0, at) + 1
         raise UsageError(
-            f"{path}, line {line}: byte {at} of the file (0x{content[at]:02x}) is not UTF-8: {way}"
+            f"{name}, line {line}: byte {at} of the file (0x{content[at]:02x}) is not UTF-8: {way}"
             " (Latin-1 or Windows-1252 are likely: iconv -f WINDOWS-1252 -t UTF-8)"
         ) from error
 

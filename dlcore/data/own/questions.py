@@ -9,6 +9,7 @@ from typing import Any
 
 from dlcore.data.own import files, squad
 from dlcore.data.own.found import SPLITS, Example, Found
+from dlcore.data.tokens import without_surrogates
 from dlcore.errors import UsageError
 
 KEYS = ("question", "context", "answer")
@@ -121,7 +122,8 @@ def checked(record: Mapping[str, Any], keys: Sequence[str]) -> Mapping[str, Any]
         The record.
 
     Raises:
-        UsageError: a key is missing, or the question or context is blank or not a string.
+        UsageError: a key is missing, or the question or context is blank, not a string, or has
+            half of a character.
     """
     if missing := [key for key in keys if key not in record]:
         there = ", ".join(record) or "nothing"
@@ -129,6 +131,7 @@ def checked(record: Mapping[str, Any], keys: Sequence[str]) -> Mapping[str, Any]
     for key in KEYS[:2]:
         if not isinstance(record[key], str) or not record[key].strip():
             raise UsageError(f"{key!r} must be a text that is not empty: mend it")
+        without_surrogates(record[key])
     return record
 
 

@@ -46,6 +46,31 @@ def find(path: Path) -> Found:
     return found
 
 
+def is_one(file: Path) -> bool:
+    """Returns whether a file is .txt and its first line, blank ones skipped, is no JSON object.
+
+    Raises:
+        UsageError: as `files.text`.
+    """
+    if file.suffix.lower() != ".txt":
+        return False
+    return not files.text(file).lstrip().startswith("{")
+
+
+def read(file: Path) -> list[Example]:
+    """Reads the stories of one file, with the values that `find` describes.
+
+    Raises:
+        UsageError: the first of its faults, with its line.
+    """
+    problems: list[str] = []
+    found = list(_examples(file, problems))
+    if problems:
+        more = f" ({len(problems) - 1} more in {file})" if len(problems) > 1 else ""
+        raise UsageError(problems[0] + more)
+    return found
+
+
 def load(path: Path) -> Found:
     """Loads the stories of a path; missing splits are cut from train by the hash of each story.
 

@@ -112,6 +112,41 @@ def of_text(text: str, spans: Sequence[Span] = (), label: str = "") -> Tagged:
     return Tagged(words, tuple(bio(positions, len(words))), text, tuple(offsets), label)
 
 
+def is_columns(file: Path, tags: Sequence[str]) -> bool:
+    """Returns whether a file has CoNLL columns: by its ending, or by the tags at its lines' ends.
+
+    Args:
+        file: one of `NAMED`; or .txt or .tsv, in which the last cell of at least two lines, and of
+            more than half of those that are not blank, is a tag.
+        tags: known ones; of one such as B-PER all tags that end in -PER.
+
+    Raises:
+        UsageError: a .txt or .tsv file that cannot be read or is not UTF-8.
+    """
+    if file.suffix.lower() in NAMED:
+        return True
+    if file.suffix.lower() not in (".txt", ".tsv"):
+        return False
+    rows = [cells for line in files.lines(file) if (cells := line.split())]
+    types = {tag[1:] for tag in tags if tag[1:2] == "-"}
+    count = sum(len(cells) > 1 and (cells[-1] in tags or cells[-1][1:] in types) for cells in rows)
+    return count > 1 and 2 * count > len(rows)
+
+
+def words_in(file: Path, problems: list[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yields (line number of the first word, words) of each sentence of a file of CoNLL columns.
+
+    Args:
+        file: as `load` describes them; there may be a column of words alone.
+        problems: a message is appended for each line of other columns; its sentence is left out.
+
+    Raises:
+        UsageError: the file cannot be read or is not UTF-8.
+    """
+    for begin, rows in _blocks(file, files.lines(file), 1, problems):
+        yield begin, [cells[0] for cells in rows]
+
+
 def has_spans(file: Path) -> bool:
     """Returns whether a file's first line, blank ones skipped, is JSON of a text with spans.
 
@@ -237,26 +272,33 @@ def _read(file: Path, spans: bool, problems: list[str]) -> list[_Placed]:
 def _columns(
     file: Path, lines: Sequence[str], spans: bool, problems: list[str]
 ) -> Iterator[_Placed]:
-    words: list[str] = []
-    tags: list[str] = []
-    count, first, begin = 0, 0, 1
+    for begin, rows in _blocks(file, lines, 2, problems):
+        words, tags = ([cells[i] for cells in rows] for i in (0, -1))
+        yield from _sentence(f"{file}, line {begin}", words, tags, spans, problems)
+
+
+def _blocks(
+    file: Path, lines: Sequence[str], least: int, problems: list[str]
+) -> Iterator[tuple[int, list[list[str]]]]:
+    """The first line of each sentence without faults, and its cells: `least` a line or more."""
+    rows: list[list[str]] = []
+    count, first, begin, known = 0, 0, 1, len(problems)
     for number, line in enumerate([*lines, ""], 1):
         if not line.strip() or line.startswith(_DOCUMENT):
-            if words:
-                yield from _sentence(f"{file}, line {begin}", words, tags, spans, problems)
-            words, tags, begin = [], [], number + 1
+            if rows and len(problems) == known:
+                yield begin, rows
+            rows, begin, known = [], number + 1, len(problems)
             continue
         cells = line.split("\t") if "\t" in line else line.split()
         count, first = (count, first) if count else (len(cells), number)
-        if len(cells) != count or count < 2 or not all(cells):
-            expected = f"{count} as in line {first}" if count > 1 else "a word and its tag"
+        if len(cells) != count or count < least or not all(cells):
+            expected = f"{count} as in line {first}" if count >= least else "a word and its tag"
             problems.append(
                 f"{file}, line {number}: {len(cells)} columns, and not {expected}: give each word"
                 " all of its columns, and separate sentences by empty lines"
             )
             continue
-        words.append(cells[0])
-        tags.append(cells[-1])
+        rows.append(cells)
 
 
 def _sentence(

@@ -198,6 +198,16 @@ def load(
     return Splits.of(sources, facts=Facts(dataclasses.asdict(encoder), tasks=numbers))
 
 
+def of_file(file: Path) -> list[Story]:
+    """Reads the questions of a file of bAbI's format, in their order.
+
+    Raises:
+        UsageError: as `own.stories.read`.
+    """
+    values = (example.values for example in own.read(file))
+    return [story for text, task in values for story in parsed(int(task), text)]
+
+
 def _own(given: Found) -> dict[str, list[Story]]:
     found: dict[str, list[Story]] = {split: [] for split in given.splits}
     for split, example in given.items():

@@ -81,11 +81,23 @@ def padded(
     Returns:
         int32 [texts, length].
     """
+    return padded_and_left_out(subwords, texts, length)[0]
+
+
+def padded_and_left_out(
+    subwords: Subwords, texts: Sequence[str], length: int
+) -> tuple[Int32[np.ndarray, "texts length"], list[int]]:
+    """Returns the rows of `padded`, and the number of tokens of each text that were left out.
+
+    Args:
+        subwords, texts, length: as of `padded`.
+    """
     sep, rows = subwords.special("[sep]"), np.zeros((len(texts), length), np.int32)
-    for row, tokens in zip(rows, subwords.encode_all([plain(text) for text in texts]), strict=True):
+    encoded = subwords.encode_all([plain(text) for text in texts])
+    for row, tokens in zip(rows, encoded, strict=True):
         kept = np.concatenate([[sep], tokens, [sep]])[:length]
         row[: len(kept)] = kept
-    return rows
+    return rows, [max(0, len(tokens) + 1 - length) for tokens in encoded]
 
 
 def documentation() -> tuple[list[str], Int32[np.ndarray, " sentences"]]:
