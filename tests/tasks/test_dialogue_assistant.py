@@ -14,12 +14,9 @@ import pytest
 from dlcore.data.own.dialogues import Message
 from dlcore.data.sets import dialogue_answers
 from dlcore.errors import UsageError
-<<<<<<< HEAD
-from dlcore.models.gpt_batch import Decoding
-=======
 from dlcore.export import answers
 from dlcore.export.answers import Answered, Input, Unread
->>>>>>> 80a55fa (predict reads files to train on, says what it left out, and skips lines that are not UTF-8)
+from dlcore.models.gpt_batch import Decoding
 from dlcore.tasks import dialogue_assistant
 from dlcore.tasks.conversation import Conversation, Sampling
 from dlcore.train.predictor import with_options
@@ -60,23 +57,23 @@ def test_predicted_answers_do_not_depend_on_the_batch() -> None:
             predictor.items([], [text])
 
 
-<<<<<<< HEAD
 @pytest.mark.slow
 def test_the_flags_of_length_are_those_of_the_decoding() -> None:
     options = dialogue_assistant.AnswerOptions(min_tokens=3, shorten_by=1e6)
     predictor = with_options(dialogue_assistant.predictor(ASSISTANT), options)
-    ((name, prompt),) = predictor.items([], ["Hello"])
-    ((answer, _),) = predictor.batch(state(), [(name, prompt)])
+    (prompt,) = predictor.items([], ["Hello"])
+    ((answer, _),) = predictor.batch(state(), [prompt])
     how = Decoding(0.0, min_tokens=3, shorten_by=1e6)
     expected = dataclasses.replace(ASSISTANT, decoding=how).generate(
-        state(), jnp.asarray(prompt)[None], jnp.zeros(1, jnp.int32), jax.random.key(1)
+        state(), jnp.asarray(prompt.tokens)[None], jnp.zeros(1, jnp.int32), jax.random.key(1)
     )
     assert int(expected.lengths[0]) == 3
     assert answer["text"] == ASSISTANT.text(np.asarray(expected.tokens)[0])
     alone = with_options(predictor, dialogue_assistant.AnswerOptions(shorten_from=2))
     with pytest.raises(UsageError, match="give --shorten-by, too"):
-        alone.batch(state(), [(name, prompt)])
-=======
+        alone.batch(state(), [prompt])
+
+
 def said(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
@@ -125,7 +122,6 @@ def test_dialogues_to_train_on_are_answered_after_the_last_message_of_the_user(
     (plain,) = answers.inputs_in(predictor, file)
     assert isinstance(plain, Input)
     assert plain.text == "Hi"
->>>>>>> 80a55fa (predict reads files to train on, says what it left out, and skips lines that are not UTF-8)
 
 
 def test_a_conversation_has_the_tokens_of_the_template() -> None:

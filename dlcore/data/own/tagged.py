@@ -20,8 +20,7 @@ SUFFIXES = (*NAMED, ".txt", ".tsv", ".jsonl")
 _LETTER = r"[\w\u0300-\u036f]"  # with combining accents
 _WORD = re.compile(
     rf"https?://\S+|[@#]{_LETTER}+|(?:{_LETTER}\.){{2,}}|(?i:{_LETTER}+(?=n['’]t\b)|n['’]t\b)"
-    rf"|['’]{_LETTER}+"
-    rf"|{_LETTER}+(?:[-.,:/&]{_LETTER}+)*|[^\w\s]"
+    rf"|['’]{_LETTER}+|{_LETTER}+(?:[-.,:/&]{_LETTER}+)*|[^\w\s]"
 )
 _DOCUMENT = "-DOCSTART-"
 _Placed = tuple[str, "Tagged"]  # with its file and line
@@ -209,14 +208,12 @@ def load(path: Path, spans: bool = True) -> Own:
 def find(path: Path, spans: bool = True) -> tuple[Own, list[str]]:
     """Loads what can be read of tagged sentences, and lists all faults.
 
-    Missing splits are cut only if there is no fault.
-
     Args:
         path, spans: as of `load`.
 
     Returns:
         The sentences without faults, and a message for each fault; no message: these are the
-        sentences of `load`.
+        sentences of `load`. Missing splits are cut only if there is no fault.
 
     Raises:
         UsageError: as `files.grouped`, such as a path that does not exist or has no such files.
@@ -251,12 +248,10 @@ def find(path: Path, spans: bool = True) -> tuple[Own, list[str]]:
 def _unlabelled(placed: Sequence[_Placed]) -> list[str]:
     """A fault where some sentences have a label and others none."""
     lacking = [where for where, each in placed if not each.label]
-    if not lacking or len(lacking) == len(placed):
+    if len(lacking) in (0, len(placed)):
         return []
-    return [
-        f"{lacking[0]}: there is no `label`, which {len(placed) - len(lacking)} of {len(placed)}"
-        f" sentences have, and {len(lacking)} lack: give every sentence one, or none"
-    ]
+    having = f"{len(placed) - len(lacking)} of {len(placed)} sentences have"
+    return [f"{lacking[0]}: there is no `label`, which {having}: give every sentence one, or none"]
 
 
 def _read(file: Path, spans: bool, problems: list[str]) -> list[_Placed]:

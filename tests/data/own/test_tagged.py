@@ -7,12 +7,8 @@ from pathlib import Path
 
 import pytest
 
-<<<<<<< HEAD
-from dlcore.data.own.tagged import load, of_text, words_of
-from dlcore.data.own.tagged_summary import summary
-=======
 from dlcore.data.own.tagged import is_columns, load, of_text, words_in, words_of
->>>>>>> 80a55fa (predict reads files to train on, says what it left out, and skips lines that are not UTF-8)
+from dlcore.data.own.tagged_summary import summary
 from dlcore.data.sets import tagged as sets
 from dlcore.data.tag_schemes import Span
 from dlcore.errors import UsageError
@@ -147,7 +143,7 @@ def test_sentences_all_have_a_label_or_none(tmp_path: Path) -> None:
     del rows[7]["label"]
     rows[9]["label"] = ""
     write()
-    fault = r"own\.jsonl, line 8: there is no `label`, which 98 of 100 sentences have, and 2 lack"
+    fault = r"own\.jsonl, line 8: there is no `label`, which 98 of 100 sentences have"
     with pytest.raises(UsageError, match=fault):
         sets.load("atis", file)
     assert "own.jsonl, line 8: there is no `label`" in summary(file).problems[0]
