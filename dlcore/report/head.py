@@ -149,8 +149,8 @@ def _headline(run: Run) -> Html | None:
     ours = run.numbers("results", split)[metric]
     parts: list[object] = _result(metric, split, ours)
     if is_number(published):
-        told = [run.get("published", each) for each in ("source", "caveat")]
-        source = el("span", "; ".join(str(each) for each in told if each), class_="source")
+        notes = [run.get("published", each) for each in ("source", "caveat")]
+        source = el("span", "; ".join(str(each) for each in notes if each), class_="source")
         if split == of_split:
             parts.append(_difference(ours, published, run.get("published", "better")))
         where = "" if split == of_split else f" on {of_split}"

@@ -154,7 +154,7 @@ def test_machine_and_versions_can_be_written_as_json() -> None:
     assert circumstances.peak_memory() > 10 * 2**20
 
 
-def test_processors_of_one_name_are_told_by_family_and_vectors() -> None:
+def test_processors_of_one_name_differ_by_family_and_vectors() -> None:
     milan = {"model name": "AMD EPYC", "cpu family": "25", "model": "1", "flags": "fpu avx avx2"}
     genoa = {**milan, "model": "17", "flags": "fpu avx avx2 avx512f"}
     assert circumstances.processor_model(milan) == "family 25 model 1 avx2"

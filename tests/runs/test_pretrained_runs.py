@@ -102,7 +102,7 @@ def test_what_begins_with_a_run_of_low_rank_and_what_is_exported_is_the_tuned_mo
     assert parameter_hash.sha256(exported) == card(Path("after-"))["params_sha256"]["start"]
 
 
-def test_a_run_is_opened_again_in_another_folder_and_without_what_it_began_with(
+def test_a_run_continues_in_another_folder_after_the_pretrained_one_was_removed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert trained("--letters", "abc", "--out", "donor") == 0
