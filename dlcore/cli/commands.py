@@ -35,7 +35,7 @@ COMMANDS = {
         " sizes, duplicates, faults"
     ),
     "prepare": (
-        "prepare NAME: download a TFDS data set and store it as ArrayRecord; prepare text"
+        "prepare NAME: download a data set and store it as ArrayRecord; prepare text"
         " FILE|FOLDER ... --out FOLDER: store texts as memory-mapped tokens"
     ),
     "sweep": (

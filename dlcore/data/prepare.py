@@ -1,4 +1,4 @@
-"""Downloads a TFDS data set and writes it as ArrayRecord, which is read without TensorFlow."""
+"""Downloads a data set and writes it by TFDS as ArrayRecord, which is read without TensorFlow."""
 
 from __future__ import annotations
 
@@ -157,12 +157,15 @@ def own_sets() -> list[str]:
     return sorted(
         path.stem
         for path in Path(builders.__file__).parent.glob("*.py")
-        if path.stem not in ("__init__", "files", "tagged")
+        if path.stem not in ("__init__", "files", "idx", "tagged")
     )
 
 
 def _builder(name: str, root: Path) -> DatasetBuilder:
-    """The builder of a set: one of ours, or else one of TFDS."""
+    """The builder of a set: one of ours, or else one of TFDS.
+
+    Ours come first: those whose name TFDS has too make the same examples without TensorFlow.
+    """
     import tensorflow_datasets
 
     title, config, version = tfds.parts_of(name)
@@ -196,7 +199,8 @@ def _class(title: str) -> type[DatasetBuilder]:
     lacking = _import_all()
     with contextlib.suppress(DatasetNotFoundError):
         return tensorflow_datasets.builder_cls(title)
-    known = [*own_sets(), *tensorflow_datasets.list_builders(with_community_datasets=False)]
+    theirs = tensorflow_datasets.list_builders(with_community_datasets=False)
+    known = sorted({*own_sets(), *theirs})
     unseen = (
         f" (Sets that need {', '.join(lacking)} are unknown here: pip install {' '.join(lacking)})"
         if lacking
@@ -265,14 +269,15 @@ def _no_network(title: str, builder: DatasetBuilder, downloads: Path, error: Exc
     url = getattr(getattr(error, "request", None), "url", None)
     cause = getattr(error.args[0], "reason", None) if error.args else None
     known = (builder.url_infos or {}).get(url)
-    file = (
-        f"copy the file to {downloads / 'manual' / known.filename}"
-        if known and known.filename
-        else None
-    )
+    by_hand = []
+    if known and known.filename:
+        by_hand = [f"copy the file to {downloads / 'manual' / known.filename}"]
+    elif builder.MANUAL_DOWNLOAD_INSTRUCTIONS:  # ours, whose files TFDS has no list of
+        instructions = builder.MANUAL_DOWNLOAD_INSTRUCTIONS.rstrip(".")
+        by_hand = [f"use --manual-dir FOLDER ({instructions})"]
     ways = [
         "connect this machine",
-        *([file] if file else []),
+        *by_hand,
         f"copy {downloads} from a machine where it was downloaded",
     ]
     return (
@@ -315,11 +320,11 @@ def main(words: Sequence[str]) -> int:
         return prepare_text.main(words[1:])
     parser = argparse.ArgumentParser(
         prog="dlcore prepare",
-        description="Download a TFDS data set and store it as ArrayRecord; `dlcore prepare text"
+        description="Download a data set and store it as ArrayRecord; `dlcore prepare text"
         " --help` is about texts of your own.",
     )
     parser.add_argument(
-        "name", help="as TFDS names it (mnist, xquad/en, ...), or one of dlcore/data/builders/"
+        "name", help="one of dlcore/data/builders/, or else as TFDS names it (xquad/en, ...)"
     )
     parser.add_argument(
         "--data-dir", type=Path, help="by default $TFDS_DATA_DIR, else ~/tensorflow_datasets"

@@ -111,9 +111,9 @@ def test_what_tensorflow_is_needed_for_says_so(
 
     monkeypatch.setattr(module, "_run", without)
     with pytest.raises(
-        UsageError, match=r"mnist needs TensorFlow.*pip install 'dlcore\[prepare\]'"
+        UsageError, match=r"kmnist needs TensorFlow.*pip install 'dlcore\[prepare\]'"
     ):
-        prepare("mnist", data_dir=tmp_path)
+        prepare("kmnist", data_dir=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,8 @@ def test_a_missing_package_is_named(
         ("../mnist", "'../mnist' is not a name of a data set"),
         ("atis/large", "atis has no config 'large'"),
         ("atis:9.9.9", "atis:9.9.9 cannot be prepared: dlcore has atis:1.0.0"),
-        ("mnist:1.2.3", r"mnist:1.2.3 cannot be prepared: .*only: 3\.0\.1"),
+        ("kmnist:1.2.3", r"kmnist:1.2.3 cannot be prepared: .*only: 3\.0\.1"),
+        ("bccdd", r"'bccdd': did you mean bccd(?!, bccd)"),  # once, though TFDS has it too
     ],
 )
 def test_a_wrong_name_is_answered_with_near_ones(name: str, message: str, tmp_path: Path) -> None:
@@ -247,6 +248,15 @@ def test_a_network_error_without_a_cause_is_a_message_too(
 
     monkeypatch.setattr(module, "_run", without)
     with pytest.raises(
-        UsageError, match="mnist is not downloaded yet and no network reaches its source"
+        UsageError, match="kmnist is not downloaded yet and no network reaches its source"
     ):
-        prepare("mnist", data_dir=tmp_path)
+        prepare("kmnist", data_dir=tmp_path)
+
+
+def test_a_set_of_ours_without_network_names_its_file(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError,
+        match=r"no network reaches https://github\.com/Shenggan.*"
+        r"use --manual-dir FOLDER \(Put BCCD_Dataset-1\.0\.zip from https://\S+ there\), or",
+    ):
+        prepare("bccd", data_dir=tmp_path)

@@ -1,4 +1,4 @@
-"""Builders of data sets that TFDS lacks, one file per set, which `dlcore prepare NAME` runs.
+"""Builders that `dlcore prepare NAME` runs, one file per set, and that need no TensorFlow.
 
-They need no TensorFlow.
+TFDS lacks most of these sets; the others, such as mnist, it prepares only with TensorFlow.
 """
