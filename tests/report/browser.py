@@ -34,12 +34,21 @@ addEventListener("load", () => {
       if (lines.size > 1) broken.push(found[0]);
     }
   }
+  const marks = [...document.querySelectorAll(".text .span, .text .prompt")].map((each) => {
+    const style = getComputedStyle(each), label = each.querySelector(".label");
+    const text = [...each.childNodes].filter((node) => node !== label);
+    const plain = ["transparent", "rgba(0, 0, 0, 0)"].includes(style.backgroundColor);
+    const look = `${style.backgroundColor}, ${style.borderBottomStyle} ${style.borderBottomColor}`;
+    const words = text.map((node) => node.textContent).join("");
+    return [words, label ? label.innerText : "", plain || !each.offsetWidth ? "" : look];
+  });
   const images = [...document.images], inline = (url) => url.startsWith("data:");
   const named = [...document.querySelectorAll("[src], [srcset], [data], link[href]")];
   const loaded = performance.getEntriesByType("resource").map((each) => each.name);
   const outside = [...named.map((each) => each.src || each.href || "other"), ...loaded];
   document.body.dataset.seen = JSON.stringify({
     broken,
+    marks,
     images: images.length,
     empty: images.filter((each) => !each.naturalWidth).map((each) => each.alt),
     gifs: images.filter((each) => each.src.startsWith("data:image/gif")).length,
@@ -57,9 +66,10 @@ def seen(page: str, folder: Path) -> dict[str, Any]:
         folder: an empty one, for the page and the browser's profile.
 
     Returns:
-        "document" after its scripts have run; "broken" words, which are on several lines; number of
-        "images", descriptions of those that are "empty", number of "gifs"; and "outside", the
-        addresses of what is not in the page or was refused by its policy.
+        "document" after its scripts have run; "broken" words, which are on several lines; "marks",
+        (text, label, look) of each marked span, whose look is "" where it is as the text around it;
+        number of "images", descriptions of those that are "empty", number of "gifs"; and "outside",
+        the addresses of what is not in the page or was refused by its policy.
     """
     names = ("chromium", "chromium-browser", "google-chrome")
     browser = next((found for name in names if (found := shutil.which(name))), None)

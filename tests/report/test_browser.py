@@ -20,6 +20,8 @@ from dlcore.runs import sample_files
 from dlcore.samples.boxes import Box, Boxes
 from dlcore.samples.overlay import LabelMaps, outlined
 from dlcore.tasks.captioning import Attention
+from dlcore.tasks.question_answers import Evidence
+from dlcore.tasks.tagging_samples import MarkedText
 from tests.report.browser import seen
 from tests.report.pages import make
 
@@ -70,7 +72,7 @@ def test_columns_of_images_have_room_for_the_longest_word(
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A page with a wide table and pictures of each kind, as a browser shows it."""
+    """A page with a wide table, pictures of each kind and marked texts, as a browser shows it."""
     folder = tmp_path_factory.mktemp("browser")
     head = ("text", "predicted", "probability", "true", "its probability")
     rows = (
@@ -85,6 +87,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             samples.Table("Test", head, rows),
             samples.Images("i", np.zeros((2, 8, 8)), words, (False, True)),
             *pictures(),
+            *marked(),
         ],
     )
     return seen(page.render([run]), folder)
@@ -103,6 +106,29 @@ def pictures() -> list[samples.Sample]:
         samples.Images("Outlines", outlined(images[0], true[0], (255, 0, 0))[None]),
         samples.Animations("Videos", clips, ("given", "predicted")),
         Attention("Where it looks", images[1], ("a", "red", "cat"), np.eye(3, 16), "a cat"),
+    ]
+
+
+def marked() -> list[samples.Sample]:
+    """Tagged sentences, the evidence of answers, and a text after its prompt."""
+    text = "👋 Zoé Lee met Bob in Oslo."  # offsets count code points, a script's UTF-16 units
+    name, other, place = (
+        (text.index(w), text.index(w) + len(w)) for w in ("Zoé Lee", "Bob", "Oslo")
+    )
+    tags = (
+        samples.Span(*name, "PER", 0),
+        samples.Span(*other, "missed PER", "wrong"),
+        samples.Span(*place, "LOC", 1),
+    )
+    answers = (
+        samples.Span(*name, "true answer", 0),
+        samples.Span(*other, "answer, 0.12", "wrong"),
+        samples.Span(*place, "answer, 0.52", "right"),
+    )
+    return [
+        MarkedText("Test sentences with their spans", text, tags),
+        Evidence("Where is Zoé? Oslo", text, answers),
+        samples.Text("Answer", " Good day.", "👋 Hello."),
     ]
 
 
@@ -127,6 +153,32 @@ def test_every_picture_is_in_the_page_and_is_shown(shown: dict[str, Any]) -> Non
     assert shown["empty"] == []
     assert shown["images"] == 2 + 2 + 11 + 1 + 2 + 4
     assert shown["gifs"] == 2
+
+
+@pytest.mark.slow
+def test_marked_spans_are_highlighted_where_they_are(shown: dict[str, Any]) -> None:
+    """Each with its label; right, wrong and both kinds look different."""
+    found = [(text, label) for text, label, _ in shown["marks"]]
+    assert found == [
+        ("Zoé Lee", "PER"),
+        ("Bob", "missed PER"),
+        ("Oslo", "LOC"),
+        ("Zoé Lee", "true answer"),
+        ("Bob", "answer, 0.12"),
+        ("Oslo", "answer, 0.52"),
+        ("👋 Hello.", ""),
+    ]
+    kind, wrong, other, same, bad, right, prompt = (look for _, _, look in shown["marks"])
+    assert (same, bad) == (kind, wrong)
+    assert len({kind, other, wrong, right, prompt, ""}) == 6
+
+
+@pytest.mark.nightly
+def test_a_mark_without_a_colour_is_noticed(tmp_path: Path) -> None:
+    """What the test above looks at is seen where it is wrong."""
+    spans = [el("span", name, class_=f"span {name}") for name in ("k0", "right", "nothing")]
+    found = seen(page.document("Marks", el("div", spans, class_="text")), tmp_path)
+    assert [text for text, _, look in found["marks"] if not look] == ["nothing"]
 
 
 @pytest.mark.nightly
