@@ -56,7 +56,7 @@ class TagPredictor:
         known = is_columns(file, self.decoder.facts.classes)
         return words_in(file, problems) if known else None
 
-    def item(self, value: str | list[str]) -> Tagged:
+    def item(self, value: object) -> Tagged:
         """Splits a text into words; a list of words is a sentence as it is.
 
         Raises:

@@ -60,7 +60,9 @@ class TextPredictor:
         answers: list[Answer] = []
         for text, each, rest in zip(items, p, left_out, strict=True):
             found = answer_of(each, self.facts.classes, self.options.top)
-            record = {"text": text, **found, **({"tokens_left_out": rest} if rest else {})}
+            record: dict[str, object] = {"text": text, **found}
+            if rest:
+                record["tokens_left_out"] = rest
             rows = tuple(found["classes"].items())
             answers.append((record, Table(text, ("class", "probability"), rows)))
         return answers

@@ -118,7 +118,7 @@ def test_a_file_to_train_on_is_read_as_sentences(tmp_path: Path) -> None:
     file.write_text("Zoë Lee\nI'm here\n", "utf-8")
     assert [item.text for item in answers.inputs_in(each, file)] == ["Zoë Lee", "I'm here"]  # type: ignore[union-attr]
     with pytest.raises(UsageError, match="a sentence is a text or a list of words"):
-        each.item([1])  # type: ignore[list-item]
+        each.item([1])
 
 
 TEXTS = ["Zoë 🙂 met José\u0301 in São Paulo .", "", "word " * 40, "👩‍🚀!"]
