@@ -160,12 +160,15 @@ class Child:
         )
         self.process.start()
 
-    def wait(self) -> int:
-        """Waits for the end; returns the exit code, -9 for SIGKILL. Fails the test after LIMIT."""
-        self.process.join(LIMIT)
+    def wait(self, limit: float = LIMIT) -> int:
+        """Waits for the end; returns the exit code, -9 for SIGKILL. Fails the test after `limit`.
+
+        The limit is in seconds.
+        """
+        self.process.join(limit)
         if self.process.exitcode is None:
             self.process.kill()
-            pytest.fail(f"still running after {LIMIT} s: {self.output()}")
+            pytest.fail(f"still running after {limit} s: {self.output()}")
         return self.process.exitcode
 
     def output(self) -> str:

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 from dlcore.data import tfds
-from tests.child import CACHE, REPOSITORY, run
+from tests.child import CACHE, REPOSITORY, Child
 
 RESULTS = sorted((REPOSITORY / "experiments" / "results").glob("*.json"))
 DATA = REPOSITORY.parent / "shared" / "data" / "tfds"
 STEPS = 10
+LIMIT = 600.0  # seconds, with the time to compile and to decode a set
 # of the norm of the parameters after STEPS steps: other processors add in another order (1.6e-6 was
 # seen, of a GAN)
 DRIFT = 1e-5
@@ -63,10 +64,11 @@ def test_a_card_holds(path: Path, tmp_path: Path) -> None:
         if not (REPOSITORY / pretrained).is_dir():
             pytest.skip(f"begins with the parameters of {pretrained}: train that first")
         where = REPOSITORY
-    code, said = run(
+    child = Child(
         "verify", path, "--steps", str(STEPS), folder=where,
         TFDS_DATA_DIR=str(folder), DLCORE_CACHE=str(CACHE.parent / "decoded-tests"),
     )  # fmt: skip
+    code, said = child.wait(LIMIT), child.output()
     assert "  data " not in said, said
     if code == 0:
         return
