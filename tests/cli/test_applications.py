@@ -4,6 +4,7 @@ evaluated, drawn, reported, and asked about files.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 from pathlib import Path
@@ -16,6 +17,7 @@ from PIL import Image
 
 from dlcore.cli import main as cli
 from dlcore.data.source import Batch
+from dlcore.runs import catalog
 from dlcore.runs.checkpoint import Checkpoints
 from tests.child import built, card
 from tests.report.browser import seen
@@ -68,26 +70,13 @@ def written(name: str, example: Batch) -> list[str]:
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_an_application(name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     keys, animations = APPLICATIONS[name]
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Checkpoints, "save", interrupted(Checkpoints.save, signal.SIGTERM))
-        words = ["train", name, "--offline", "--preset", "tiny", *STEPS, "--out", "run"]
-        assert cli.main(words) == 75
-    assert 0 < card(Path("run"))["step"] < 50
-    assert cli.main(["resume", "run"]) == 0
-    record = card(Path("run"))
-    assert (record["status"], record["step"]) == ("done", 50)
-    capsys.readouterr()
-    assert cli.main(["eval", "run"]) == 0
-    as_in(record["results"], capsys.readouterr().out)
+    stopped_and_resumed(name)
+    evaluated(capsys)
     assert cli.main(["sample", "run"]) == cli.main(["report", "run"]) == 0
 
     files = written(name, built(name).splits.test.gather(np.arange(1)))
-    capsys.readouterr()
-    assert cli.main(["predict", "run", *files, "--json", "--out", "answers"]) == 0
-    (line,) = capsys.readouterr().out.splitlines()
-    answer: dict[str, Any] = json.loads(line)
+    answer = answered(capsys, *files)
     assert keys <= answer.keys()
-    assert json.loads(Path("answers/predictions.jsonl").read_text("utf-8")) == answer
     for file in answer["files"]:
         with Image.open(Path("answers") / file) as image:
             image.load()
@@ -103,10 +92,48 @@ def test_an_application(name: str, capsys: pytest.CaptureFixture[str], tmp_path:
     assert page["gifs"] == animations
 
 
-def as_in(results: dict[str, dict[str, float]], printed: str) -> None:
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_sizes_of_offline_data(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--offline` without a preset trains, and the evaluation of its run is that of its end."""
+    words = ["--steps", "3", "--cpu-devices", "1", "--out", "run"]
+    assert cli.main(["train", name, "--offline", *words]) == 0
+    record = card(Path("run"))
+    page = catalog.load(catalog.find(name))
+    sizes = dataclasses.replace(page.presets.get("offline", page.config()), steps=3)
+    assert record["config"] == json.loads(json.dumps(dataclasses.asdict(sizes)))
+    assert (record["status"], record["step"]) == ("done", 3)
+    evaluated(capsys)
+
+
+def stopped_and_resumed(name: str) -> None:
+    """Trains the preset "tiny" offline as "run", which SIGTERM stops in between."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Checkpoints, "save", interrupted(Checkpoints.save, signal.SIGTERM))
+        words = ["train", name, "--offline", "--preset", "tiny", *STEPS, "--out", "run"]
+        assert cli.main(words) == 75
+    assert 0 < card(Path("run"))["step"] < 50
+    assert cli.main(["resume", "run"]) == 0
+    record = card(Path("run"))
+    assert (record["status"], record["step"]) == ("done", 50)
+
+
+def answered(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    """The one answer of "run" to what the words name, which is in the folder "answers" too."""
+    capsys.readouterr()
+    assert cli.main(["predict", "run", *words, "--json", "--out", "answers"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    answer: dict[str, Any] = json.loads(line)
+    assert json.loads(Path("answers/predictions.jsonl").read_text("utf-8")) == answer
+    return answer
+
+
+def evaluated(capsys: pytest.CaptureFixture[str]) -> None:
     """`dlcore eval` prints what the end of the training measured, but for how long things took."""
+    capsys.readouterr()
+    assert cli.main(["eval", "run"]) == 0
+    printed = capsys.readouterr().out
     lines = dict(line.split(": ", 1) for line in printed.splitlines() if ": " in line)
-    for split, metrics in results.items():
+    for split, metrics in card(Path("run"))["results"].items():
         found = dict(each.rsplit(" ", 1) for each in lines[split].split("  "))
         for name, value in metrics.items():
             if "seconds" not in name and "time" not in name:
