@@ -1,0 +1,103 @@
+"""Applications of language on offline data, as a person uses them: trained, stopped, resumed,
+evaluated, drawn, reported, and asked about texts.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import pytest
+
+from dlcore.cli import main as cli
+from tests.cli.test_applications import answered, evaluated, stopped_and_resumed
+from tests.report.browser import seen
+
+pytestmark = pytest.mark.nightly
+
+TEXT = "José 👋 met Mary. She is in Oslo."
+
+
+class Kind(NamedTuple):
+    """What the answers of a kind of application are.
+
+    Attributes:
+        keys: what is in an answer.
+        given: what `--text` is followed by.
+        broken: name, content and error message of a file that cannot be answered.
+        marks: the report highlights spans of texts.
+    """
+
+    keys: set[str]
+    given: str
+    broken: tuple[str, bytes, str]
+    marks: bool
+
+
+NO_TEXT = ("broken.csv", b"words\nhello\n", "broken.csv")
+NO_UTF8 = ("broken.txt", "José".encode("latin-1"), "broken.txt: it is no text in UTF-8")
+NO_CONTEXT = ("broken.jsonl", b'{"question": "Who?"}\n', "broken.jsonl, line 1: there is no 'cont")
+TOO_LONG = ("broken.txt", b"hello" * 99, "broken.txt:1: a message of")
+QUESTION = json.dumps({"question": "Where is Mary?", "context": TEXT})
+
+CLASSES = Kind({"text", "class", "probability", "classes"}, TEXT, NO_TEXT, False)
+SPANS = Kind({"text", "spans"}, TEXT, NO_UTF8, True)
+READER = {"question", "answer", "start", "end", "probability"}
+CHAT = Kind({"prompt", "text", "log_probability"}, TEXT, TOO_LONG, False)
+APPLICATIONS = {
+    "cnn_sst2": CLASSES,
+    "slots_atis": SPANS._replace(keys={"text", "spans", "intent", "intent_probability"}),
+    "qa_squad": Kind(READER | {"answerable"}, QUESTION, NO_CONTEXT, True),
+    "qa_babi": Kind(READER | {"evidence"}, QUESTION, NO_CONTEXT, True),
+    "chat_dialogues": CHAT,
+}
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
+
+
+def places(answer: dict[str, Any]) -> list[tuple[int, int, str]]:
+    """The ranges of characters of an answer, and what it says to be there."""
+    parts = answer.get("spans", answer.get("words", [answer]))
+    said = [
+        next(part[k] for k in ("evidence", "word", "answer", "text") if k in part) for part in parts
+    ]
+    found = zip(parts, said, strict=True)
+    return [(p["start"], p["end"], s) for p, s in found if p.get("start") is not None]
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_an_application(name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    kind = APPLICATIONS[name]
+    stopped_and_resumed(name)
+    evaluated(capsys)
+    assert cli.main(["sample", "run"]) == cli.main(["report", "run"]) == 0
+
+    answer = answered(capsys, "--text", kind.given)
+    assert kind.keys <= answer.keys()
+    assert answer.get("prompt", answer.get("question", answer.get("text"))) in kind.given
+    for start, end, said in places(answer):
+        assert TEXT[start:end] == said != ""
+    for file in answer.get("files", ()):
+        assert TEXT in (Path("answers") / file).read_text("utf-8")
+    assert ("files" in answer) == (kind is not CLASSES)  # a table is in no file
+
+    file, content, message = kind.broken
+    Path(file).write_bytes(content)
+    assert cli.main(["predict", "run", file, "--text", kind.given]) == 3
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) >= 1
+    assert message in printed.err
+    assert cli.main(["predict", "run", "no.txt"]) == 2
+    assert "no.txt: nothing is there" in capsys.readouterr().err
+
+    page = seen(Path("run/report.html").read_text("utf-8"), tmp_path)
+    assert page["outside"] == page["empty"] == page["broken"] == []
+    looks = [look for _, _, look in page["marks"]]
+    assert all(looks)
+    assert bool(looks) == kind.marks
