@@ -121,6 +121,8 @@ def end_encouraged(
 ) -> Float[Array, "*batch vocabulary"]:
     """Raises the end token's logit x by |x| (factor^(length - start) - 1) once length > start.
 
+    The power is bounded by the square root of the largest number, so that the logit stays finite.
+
     Args:
         logits: [..., vocabulary].
         end: the end token.
@@ -135,4 +137,5 @@ def end_encouraged(
     """
     x = logits[..., end]
     grown = jnp.maximum(length - start, 0).astype(logits.dtype)
-    return logits.at[..., end].set(x + jnp.abs(x) * (factor**grown - 1))
+    power = jnp.minimum(factor**grown, math.sqrt(jnp.finfo(logits.dtype).max))
+    return logits.at[..., end].set(x + jnp.abs(x) * (power - 1))

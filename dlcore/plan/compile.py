@@ -26,7 +26,7 @@ from dlcore.sharding import Tree
 from dlcore.train.compile import compile_step
 from dlcore.train.evaluate import packed_step
 from dlcore.train.experiment import Experiment
-from dlcore.train.init import initial
+from dlcore.train.init import initial, state_of
 from dlcore.train.precision import with_precision
 from dlcore.train.step import State
 
@@ -170,6 +170,8 @@ def plan(
         for name, x in abstract_batch(experiment).items()
     }
     abstract, _ = initial(experiment, flags.seed, layout, batch)
+    if experiment.load:  # weights that are missing or do not fit are refused here, too
+        jax.eval_shape(lambda rows: state_of(experiment, flags.seed, rows), batch)
     held = sum(_share(x) for x in jax.tree.leaves(abstract))
     limit = int(USABLE[topology.hardware.kind] * topology.hardware.memory)
     result = Plan(

@@ -137,8 +137,8 @@ class AnswerPredictor:
     options: AnswerOptions = dataclasses.field(default_factory=AnswerOptions)
     reads = "lines"
     takes = (
-        "text files, JSON lines with `text` or with `messages`, --text TEXT, or - for lines of text"
-        " in standard input"
+        "text files, tables with `text`, JSON lines with `text` or `messages`, --text TEXT, or -"
+        " for lines of text in standard input"
     )
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Prompt]:

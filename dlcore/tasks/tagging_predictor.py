@@ -44,7 +44,8 @@ class TagPredictor:
     options: TagOptions = dataclasses.field(default_factory=TagOptions)
     reads = "lines"
     takes = (
-        "text files, files of CoNLL columns, --text TEXT, or - for lines of text in standard input"
+        "text files, tables and JSON lines with `text`, files of CoNLL columns, --text TEXT, or -"
+        " for lines of text in standard input"
     )
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Tagged]:

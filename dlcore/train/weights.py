@@ -191,9 +191,9 @@ def with_loaded(
             continue
         if not weights.file.exists():
             raise UsageError(
-                f"there is no {weights.file.absolute()}, with whose parameters {name!r} begins,"
-                " which a run needs until it has a checkpoint: restore it, name another file or"
-                f" run, or start in the folder below which {weights.file} is"
+                f"there is no {weights.file.absolute()}, whose parameters {name!r} begins with:"
+                " name a file or a run that is there, or start in the folder below which"
+                f" {weights.file} is; a run that has a checkpoint does not need it"
             )
         donor = load(weights.file)["params"]
         with_weights = load_subtree(

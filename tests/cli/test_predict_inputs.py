@@ -72,7 +72,7 @@ class Lines:
 def test_standard_input_is_read_as_files_are(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    """Without a byte order mark; what is not UTF-8 is skipped, and the exit code says so."""
+    """Without a byte order mark, up to a line that is not UTF-8, with an exit code for that."""
     options = predict.PredictOptions(files=("-",))
 
     def answered(predictor: Any, content: bytes, code: int) -> tuple[str, str]:

@@ -110,6 +110,15 @@ def test_penalties_by_hand() -> None:
         np.testing.assert_allclose(found, [[2.0, expected, 1.0, 0.5]])
 
 
+@pytest.mark.parametrize("of_end", [-2.0, 0.0, 2.0])
+def test_an_end_that_is_encouraged_for_long_has_a_finite_logit(of_end: float) -> None:
+    logits = jnp.array([[2.0, of_end, 1.0]])
+    found = end_encouraged(logits, 1, jnp.asarray(300), 0, 2.0)
+    assert np.isfinite(found).all()
+    if of_end:
+        assert choose(jax.random.key(0), found, 1.0, 0, 0.9).tolist() == [1]
+
+
 def test_min_p_keeps_tokens_that_are_likely_enough_and_ties() -> None:
     logits = jnp.tile(jnp.log(jnp.array([0.4, 0.2, 0.2, 0.15, 0.05])), (500, 1))
 

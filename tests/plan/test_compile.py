@@ -23,6 +23,7 @@ from dlcore.options import RunOptions
 from dlcore.plan import compile, hlo, search, topologies
 from dlcore.plan.compile import Plan, own_size
 from dlcore.runs import catalog
+from dlcore.train import weights
 from tests.child import REPOSITORY, built, environment
 
 # Numbers that differ, so that a shape tells what it is of.
@@ -225,7 +226,7 @@ def test_a_batch_that_does_not_divide_is_planned_with_fewer_rows() -> None:
     assert own_size(100, 16, 2)[0] == "data=2,tensor=8"
 
 
-def test_meshes_that_do_not_fit_are_refused(devices: list[jax.Device]) -> None:
+def test_meshes_and_weights_that_do_not_fit_are_refused(devices: list[jax.Device]) -> None:
     experiment = built("mlp_digits")
     topology = topologies.parse("cpu:8")
     with pytest.raises(UsageError, match=r"needs 3\*1\*1 = 3 devices, but there are 8"):
@@ -234,6 +235,9 @@ def test_meshes_that_do_not_fit_are_refused(devices: list[jax.Device]) -> None:
         compile.plan(experiment, RunOptions(offline=True, microbatches=3), topology, devices)
     with pytest.raises(UsageError, match="plan with jit or shard_map"):
         compile.plan(experiment, RunOptions(offline=True, parallel="pmap"), topology, devices)
+    begun = dataclasses.replace(experiment, load=weights.of("gone.npz", {"net": "net"}))
+    with pytest.raises(UsageError, match=r"there is no .*gone\.npz, whose parameters 'net' begins"):
+        compile.plan(begun, RunOptions(offline=True), topology, devices)
 
 
 @pytest.mark.quick

@@ -123,6 +123,6 @@ def test_a_run_is_opened_again_in_another_folder_after_its_donor_is_gone(
     capsys.readouterr()
     assert cli.main(["resume", "../empty"]) == 2
     missing = Path("donor").absolute()
-    assert f"there is no {missing}, with whose parameters 'net' begins" in capsys.readouterr().err
+    assert f"there is no {missing}, whose parameters 'net' begins with" in capsys.readouterr().err
     assert cli.main(["verify", "../run"]) == 2
     assert "no facts of a tokenizer in donor/facts.json" in capsys.readouterr().err

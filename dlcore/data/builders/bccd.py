@@ -74,7 +74,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type:
 
 
 def boxes(annotation: bytes) -> list[dict[str, object]]:
-    """Reads the objects of a Pascal VOC file; sides beyond the image are moved to its edge.
+    """Reads the objects of a Pascal VOC file; those beyond the right or lower edge end there.
 
     Args:
         annotation: the XML file.

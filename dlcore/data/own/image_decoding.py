@@ -102,14 +102,19 @@ def upright(file: Path) -> Image.Image:
         ) from error
 
 
-def of_8_bits(image: Image.Image) -> Image.Image:
+def of_8_bits(image: Image.Image, dark: bool = False) -> Image.Image:
     """Keeps the upper 8 bits of an image of 16; `convert` would map all levels above 255 to white.
 
     Levels up to 255 stay as they are, unless the mode of the image is one of 16 bits ("I;16").
 
+    Args:
+        image: of any mode.
+        dark: whether all levels of 16 bits may be below 4096, as in a frame of an animation.
+
     Raises:
-        UsageError: levels below 0, of more than 16 bits, or that are no integers; or of 16 bits
-            with a largest level below 4096 (0 alone excepted), few of which 8 bits would keep.
+        UsageError: levels below 0, of more than 16 bits, or that are no integers; or, unless
+            `dark`, of 16 bits with a largest level below 4096 (0 alone excepted), few of which 8
+            bits would keep.
     """
     if not image.mode.startswith(("I", "F")):
         return image
@@ -120,10 +125,12 @@ def of_8_bits(image: Image.Image) -> Image.Image:
         )
     largest = int(levels.max(initial=0))
     deep = image.mode.startswith("I;16") or largest > 255
-    if deep and 0 < largest < _SMALLEST:  # another factor for it alone would change its brightness
+    if (
+        deep and not dark and 0 < largest < _SMALLEST
+    ):  # another factor for it alone would change its brightness
         raise UsageError(
             f"its largest value of 16 bits is {largest}, and 8 bits would keep"
             f" {(largest >> 8) + 1} levels: multiply the values of the whole set by one factor, by"
-            " 16 where they have 12 bits, or save it with 8 bits"
+            " 16 where they have 12 bits; or save it with 8 bits, or leave it out"
         )
     return Image.fromarray((levels.astype(np.int32) >> (8 if deep else 0)).astype(np.uint8))

@@ -115,8 +115,8 @@ def is_columns(file: Path, tags: Sequence[str]) -> bool:
     """Returns whether a file has CoNLL columns: by its ending, or by the tags at its lines' ends.
 
     Args:
-        file: one of `NAMED`; or .txt or .tsv, in which the last cell of at least two lines, and of
-            more than half of those that are not blank, is a tag.
+        file: one of `NAMED`; or .txt or .tsv, in which at least two lines, and more than half of
+            those that are not blank, have as many cells as the first one and end in a tag.
         tags: known ones; of one such as B-PER all tags that end in -PER.
 
     Raises:
@@ -128,7 +128,8 @@ def is_columns(file: Path, tags: Sequence[str]) -> bool:
         return False
     rows = [cells for line in files.lines(file) if (cells := line.split())]
     types = {tag[1:] for tag in tags if tag[1:2] == "-"}
-    count = sum(len(cells) > 1 and (cells[-1] in tags or cells[-1][1:] in types) for cells in rows)
+    last = [each[-1] for each in rows if len(each) == len(rows[0]) > 1]  # lines of text are uneven
+    count = sum(tag in tags or tag[1:] in types for tag in last)
     return count > 1 and 2 * count > len(rows)
 
 
@@ -177,7 +178,7 @@ class Own:
     by_hash: tuple[str, ...]
 
 
-def load(path: Path, spans: bool = True) -> Own:
+def load(path: Path, spans: bool = True, labels: bool = False) -> Own:
     """Loads tagged sentences.
 
     Args:
@@ -185,12 +186,13 @@ def load(path: Path, spans: bool = True) -> Own:
             train, validation and test (`files.grouped`). Of the last two those that are missing are
             cut from train, a tenth each, by the hash of the words. .jsonl files have an object in
             each line: "text", "spans" or "entities", a list of {"start", "end", "label"} with
-            offsets in characters, end exclusive, and "label" of the whole text, which all sentences
-            have or none. All other files have CoNLL columns: in each line a word first and its tag
-            last, separated by tabs if the line has one, else by blanks; an empty line, or one that
-            begins with -DOCSTART-, ends a sentence.
+            offsets in characters, end exclusive, and "label" of the whole text if it has one. All
+            other files have CoNLL columns: in each line a word first and its tag last, separated by
+            tabs if the line has one, else by blanks; an empty line, or one that begins with
+            -DOCSTART-, ends a sentence.
         spans: whether tags mark spans, in any scheme that `tag_schemes.spans_of` reads; they are
             converted to BIO. Otherwise tags are kept as they are, and JSON lines are refused.
+        labels: whether all sentences must have a label, or none; otherwise some may lack it.
 
     Returns:
         The sentences of all three splits.
@@ -198,18 +200,18 @@ def load(path: Path, spans: bool = True) -> Own:
     Raises:
         UsageError: the first of the faults, with file and line, such as another number of columns.
     """
-    found, problems = find(path, spans)
+    found, problems = find(path, spans, labels)
     if problems:
         more = f" ({len(problems) - 1} more in {path})" if len(problems) > 1 else ""
         raise UsageError(problems[0] + more)
     return found
 
 
-def find(path: Path, spans: bool = True) -> tuple[Own, list[str]]:
+def find(path: Path, spans: bool = True, labels: bool = False) -> tuple[Own, list[str]]:
     """Loads what can be read of tagged sentences, and lists all faults.
 
     Args:
-        path, spans: as of `load`.
+        path, spans, labels: as of `load`.
 
     Returns:
         The sentences without faults, and a message for each fault; no message: these are the
@@ -224,14 +226,13 @@ def find(path: Path, spans: bool = True) -> tuple[Own, list[str]]:
         split: [each for file in found for each in _read(file, spans, problems)]
         for split, found in groups.items()
     }
-    problems += _unlabelled([each for found in placed.values() for each in found])
+    problems += _unlabelled([x for found in placed.values() for x in found]) if labels else []
     splits = {split: [each for _, each in found] for split, found in placed.items()}
     if not problems and (empty := [split for split, each in splits.items() if not each]):
         problems.append(f"{path} has no sentences for {empty[0]}: add some")
     if problems:
         return Own(splits, ()), problems
-    missing = tuple(split for split in SPLITS[1:] if split not in splits)
-    if missing:
+    if missing := tuple(split for split in SPLITS[1:] if split not in splits):
         shares = {split: 0.1 if split in missing else 0.0 for split in SPLITS[1:]}
         train = splits["train"]
         parts = by_hash([" ".join(each.words) for each in train], **shares)
@@ -248,10 +249,9 @@ def find(path: Path, spans: bool = True) -> tuple[Own, list[str]]:
 def _unlabelled(placed: Sequence[_Placed]) -> list[str]:
     """A fault where some sentences have a label and others none."""
     lacking = [where for where, each in placed if not each.label]
-    if len(lacking) in (0, len(placed)):
-        return []
-    having = f"{len(placed) - len(lacking)} of {len(placed)} sentences have"
-    return [f"{lacking[0]}: there is no `label`, which {having}: give every sentence one, or none"]
+    fault = f"there is no `label`, which {len(placed) - len(lacking)} of {len(placed)} sentences"
+    way = "give every sentence one, as JSON lines can, or none"
+    return [f"{lacking[0]}: {fault} have: {way}"] if 0 < len(lacking) < len(placed) else []
 
 
 def _read(file: Path, spans: bool, problems: list[str]) -> list[_Placed]:

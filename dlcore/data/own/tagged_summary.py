@@ -32,7 +32,7 @@ def summary(path: Path) -> Summary:
         UsageError: there are no such files, or no sentences in them.
     """
     spans = _marks_spans(path)
-    found, problems = tagged.find(path, spans)
+    found, problems = tagged.find(path, spans, labels=True)
     sentences = [(split, each) for split in SPLITS for each in found.splits.get(split, [])]
     if not sentences:
         raise UsageError(problems[0] if problems else f"{path} holds no sentences")

@@ -67,7 +67,7 @@ def frames(file: Path) -> list[Image.Image]:
     try:
         with Image.open(file) as opened:
             return [
-                image_decoding.of_8_bits(frame).convert("RGB")
+                image_decoding.of_8_bits(frame, dark=True).convert("RGB")
                 for frame in ImageSequence.Iterator(opened)
             ]
     except Exception as error:  # decoders raise anything

@@ -182,7 +182,7 @@ def load(
     kind = KINDS[name]
     by_hash: tuple[str, ...] = ()
     if isinstance(source, Path):
-        given = own.load(source, spans=kind != "parts")
+        given = own.load(source, kind != "parts", kind == "requests")
         found: Mapping[str, Sequence[Tagged]] = given.splits
         info, by_hash = (source.resolve().name, VERSION), given.by_hash
     elif is_offline(name, source):

@@ -75,6 +75,7 @@ def test_words_are_read_without_their_tags(tmp_path: Path) -> None:
         ("a.txt", "Ann met Mr O\nBo ran\nBo left\n", False),
         ("a.txt", "Ann met Mr O\n", False),
         ("a.txt", "O\nO\n", False),
+        ("a.txt", "Ann met me O\nBo O\nBo left us here O\n", False),
         ("a.tsv", "text\tlabel\nAnn ran\tx", False),
         ("a.jsonl", "Ann B-PER\nran O", False),
     ],
@@ -147,6 +148,7 @@ def test_sentences_all_have_a_label_or_none(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=fault):
         sets.load("atis", file)
     assert "own.jsonl, line 8: there is no `label`" in summary(file).problems[0]
+    assert sets.load("wnut17", file).facts.intents == []  # names have no use for labels
     for row in rows:
         row.pop("label", None)
     write()

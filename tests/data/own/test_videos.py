@@ -121,3 +121,7 @@ def test_an_animation_of_sixteen_bits_keeps_its_upper_eight(tmp_path: Path) -> N
     first, *rest = (Image.fromarray(frame.astype(np.uint16) << 8) for frame in video)
     first.save(file, save_all=True, append_images=rest)
     np.testing.assert_array_equal(video_decoding.read(file, (16, 16))[..., 0], video)
+    video[0] >>= 5  # it fades in
+    first = Image.fromarray(video[0].astype(np.uint16) << 8)
+    first.save(file, save_all=True, append_images=rest)
+    np.testing.assert_array_equal(video_decoding.read(file, (16, 16))[..., 0], video)
