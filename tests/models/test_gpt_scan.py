@@ -84,12 +84,13 @@ def test_each_layer_has_its_own_beginning_and_its_own_dropout() -> None:
     assert len(np.unique(kernel[:, 0, 0])) == size.layers
     assert float(kernel.std()) == pytest.approx(0.02 / 12**0.5, rel=0.05)
 
-    # Blocks that add one to whatever they see, but for dropout: what comes out is as many layers'
-    # masks, summed.
+    # Blocks that add a number, which depends on the first feature, to all, but for dropout:
+    # what comes out is as many layers' masks, summed. (The sum of all normalised features would be
+    # rounding errors alone.)
     ones = jax.tree.map(jnp.zeros_like, tree["blocks"]) | {
         "down": {"kernel": jnp.ones_like(tree["blocks"]["down"]["kernel"])}
     }
-    ones["up"] = {"kernel": jnp.ones_like(tree["blocks"]["up"]["kernel"])}
+    ones["up"] = {"kernel": jnp.zeros_like(tree["blocks"]["up"]["kernel"]).at[:, 0].set(1.0)}
     ones["norm_mlp"] = {"scale": jnp.ones_like(tree["blocks"]["norm_mlp"]["scale"])}
     run = jax.jit(
         lambda t, row: GPT(size).apply(

@@ -41,9 +41,9 @@ def test_dropout_zeroes_hidden_units_by_row_in_training_alone() -> None:
     np.testing.assert_array_equal(net.apply({"params": params}, X, row=jnp.arange(4)), hidden)
     dropped = run([0, 1, 2, 3])
     kept = dropped != 0
-    np.testing.assert_allclose(dropped[kept], 2 * hidden[kept], rtol=1e-6)
+    np.testing.assert_allclose(dropped[kept], 2 * hidden[kept], rtol=1e-5)
     assert 0.3 < kept[hidden > 0].mean() < 0.7
-    np.testing.assert_allclose(run([3, 1]), dropped[[3, 1]], rtol=1e-6)
+    np.testing.assert_allclose(run([3, 1]), dropped[[3, 1]], rtol=1e-5)
 
 
 def test_normalisation_stands_between_product_and_activation() -> None:

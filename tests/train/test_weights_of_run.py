@@ -62,7 +62,9 @@ def test_the_changes_of_a_tuned_model_are_added_and_an_older_file_without_them_i
 
 
 def test_weights_that_are_gone_are_missed_where_they_are_read(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"there is no /.*gone, .* until it has a checkpoint"):
+    with pytest.raises(
+        UsageError, match=r"there is no /.*gone, .* a run that has a checkpoint does not"
+    ):
         weights.with_loaded("net", {}, {"net": Weights(tmp_path / "gone", "net")})
 
 
