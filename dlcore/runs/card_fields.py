@@ -30,7 +30,7 @@ class Host(TypedDict):
 
     Attributes:
         cpu: name of the processor.
-        model: its family and model, see `circumstances.processor_model`; older cards lack it.
+        model: its family and model, see `runtime.processor.model`; older cards lack it.
         cores: number of logical cores that the process may use.
         system: operating system and architecture, as "Linux x86_64".
     """

@@ -7,14 +7,13 @@ import importlib.metadata
 import os
 import platform
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import jax
 
 from dlcore.runs.card_fields import Git, Machine
 from dlcore.runs.changes import git_output
-from dlcore.runtime import cores
+from dlcore.runtime import cores, processor
 
 try:
     import resource
@@ -92,7 +91,7 @@ def machine() -> Machine:
     return {
         "host": {
             "cpu": _cpu(),
-            "model": processor_model(_cpuinfo()),
+            "model": processor.model(processor.cpuinfo()),
             "cores": cores.available(),
             "system": f"{platform.system()} {platform.machine()}",
         },
@@ -107,42 +106,7 @@ def machine() -> Machine:
 
 
 def _cpu() -> str:
-    return _cpuinfo().get("model name", platform.processor())
-
-
-def processor_model(cpuinfo: Mapping[str, str]) -> str:
-    """Describes what decides in which order a processor adds, such as "family 25 model 1 avx2".
-
-    The name of a virtual machine's processor may be the same for several families, whose results
-    differ in the last bits: compiled code uses what the processor has.
-
-    Args:
-        cpuinfo: name and value of each entry on one core in /proc/cpuinfo; {}: there is none.
-
-    Returns:
-        Family and model (for ARM implementer and part) and the widest vector instructions, as far
-        as they are known.
-    """
-    numbers = [
-        f"{name.removeprefix('cpu ').removeprefix('CPU ')} {cpuinfo[name]}"
-        for name in ("cpu family", "model", "CPU implementer", "CPU part")
-        if name in cpuinfo
-    ]
-    features = cpuinfo.get("flags", cpuinfo.get("Features", "")).split()
-    widest = [name for name in ("avx512f", "avx2", "avx", "sve", "asimd") if name in features]
-    return " ".join([*numbers, *widest[:1]])
-
-
-def _cpuinfo() -> dict[str, str]:
-    """The entries of /proc/cpuinfo on the first core; {} where there is no such file."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return {}
-    lines = text.split("\n\n")[0].splitlines()
-    return {
-        name.strip(): value.strip() for name, _, value in (each.partition(":") for each in lines)
-    }
+    return processor.cpuinfo().get("model name", platform.processor())
 
 
 def peak_memory() -> int | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import jax
 
 from dlcore.data import cache
+from dlcore.runtime import processor
 
 FOLDER = "jax_compilation_cache_dir"  # JAX's types lack this attribute
 SECONDS = 0.3  # programs that compile faster are not stored
@@ -64,9 +65,5 @@ def _count(event: str, **_: str | int) -> None:
 
 def _processor() -> str:
     """A hash of the processor's features: programs for other processors may not run here."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return "unknown"
-    features = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    return hashlib.sha256(features.encode()).hexdigest()[:12]
+    features = processor.features(processor.cpuinfo())
+    return hashlib.sha256(features.encode()).hexdigest()[:12] if features else "unknown"

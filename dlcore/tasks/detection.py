@@ -273,10 +273,12 @@ class Detected:
 
     def _baseline(self, collected: Collected, held_out: Collected) -> dict[str, float]:
         """The baseline's metrics; its threshold is chosen on `held_out`."""
-        (true, same), chosen = self._answered(collected), self._answered(held_out)
+        true, same = self._answered(collected)
         scores = metrics.average_precision(true, same, self._classes)
-        threshold = metrics.best_threshold(metrics.matches(*chosen))
-        point = metrics.operating_point(metrics.matches(true, same), threshold)
+        matched = chosen = metrics.matches(true, same)
+        if held_out is not collected:
+            chosen = metrics.matches(*self._answered(held_out))
+        point = metrics.operating_point(matched, metrics.best_threshold(chosen))
         scores |= {name: getattr(point, name) for name in _POINT}
         return {f"baseline_{name}": value for name, value in scores.items()}
 

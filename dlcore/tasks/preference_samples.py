@@ -15,19 +15,19 @@ from dlcore.tasks.preference import log_ratios
 from dlcore.train.model import Model
 from dlcore.train.step import State
 
-_HEADER = ("end of the context", "answer", "label", "log-ratio in nats", "judged")
+_HEADER = ("end of the context", "answer", "label", "log-ratio in nats", "predicted")
 # neither loss has its zero at a log-ratio of 0
-_OF_PAIRS = "Held-out answers; DPO only compares, so the higher of a pair is judged right"
-_OF_SINGLE = "Held-out answers; KTO has no fixed zero, so those above their median are judged right"
+_OF_PAIRS = "Held-out answers; DPO only compares, so the higher of a pair is predicted right"
+_OF_SINGLE = "Held-out answers; KTO has no zero, so those above their median are predicted right"
 _SHOWN = 24  # tokens of a context
 
 
 def samples(
     policy: Model, reference: Model, source: Source, tokens: Subwords, count: int = 20
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows held-out answers with their labels and log-ratios, and which are judged right.
+    """Shows held-out answers with their labels and log-ratios, and which are predicted right.
 
-    Of a pair the one with the higher log-ratio is judged right; single answers are compared with
+    Of a pair the one with the higher log-ratio is predicted right; single answers are compared with
     the median log-ratio of those that are shown.
 
     Args:
@@ -87,7 +87,7 @@ def _row(
     ratio: float,
     middle: float,
 ) -> tuple[str | float, ...]:
-    """One answer; a log-ratio above `middle` judges it right, one below it wrong."""
+    """One answer; a log-ratio above `middle` predicts right, one below it wrong."""
     counted = np.flatnonzero(batch[f"{prefix}weight"][i])
     context = batch[f"{prefix}tokens"][i, max(0, counted[0] - _SHOWN) : counted[0] + 1]
     messages = np.split(context, np.flatnonzero(context < len(tokens.specials)))

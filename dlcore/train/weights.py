@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 from dlcore import files
 from dlcore.data import npz
@@ -123,12 +125,23 @@ def load(path: Path) -> dict[str, Tree]:
         with jax.ensure_compile_time_eval():  # a run's first state is computed under jit
             tree["params"] = jax.tree.map(np.asarray, tuning.merged(tree["params"], merges))
     params = tree["params"]
-    if apart := [x for x in params if isinstance(params[x], dict) and [*params[x]] == ["all"]]:
+    pairs = itertools.permutations(params, 2)
+    if apart := [name for name, base in pairs if _are_changes(params[name], params[base])]:
         raise UsageError(
             f"{path} holds {apart[0]!r}, changes of another model, apart from that model, as an"
             " older dlcore wrote them: dlcore export RUN FILE.npz writes them as one"
         )
     return tree
+
+
+def _are_changes(params: Tree, base: Tree) -> bool:
+    """Whether the parameters are those of a `tuning.Changes`, each of a parameter of `base`."""
+    within = params.get("all") if isinstance(params, dict) and len(params) == 1 else None
+    if not isinstance(within, dict) or not isinstance(base, dict):
+        return False
+    weights = flatten_dict(base, sep="/")
+    changed = {*weights, *(path for each in weights for path in tuning.pair_of(each))}
+    return flatten_dict(within, sep="/").keys() <= changed
 
 
 def _of_run(folder: Path) -> tuple[dict[str, np.ndarray], tuning.Merges]:

@@ -83,8 +83,8 @@ def test_json_lines_are_learnt_from_and_answered(
     answer = json.loads(capsys.readouterr().out.splitlines()[0])
     assert answer["answer"] == TEXT[answer["start"] : answer["end"]] != ""
     assert 0 <= answer["answerable"] <= 1
-    Path("asked.jsonl").write_text(line, encoding="utf-8")
-    assert cli.main(["predict", "run", "asked.jsonl", "--json", "--threshold", "0"]) == 0
+    Path("questions.jsonl").write_text(line, encoding="utf-8")
+    assert cli.main(["predict", "run", "questions.jsonl", "--json", "--threshold", "0"]) == 0
     assert json.loads(capsys.readouterr().out)["answer"] == answer["answer"]
     other = squad(Path("other.json"), 3)
     assert cli.main(["predict", "run", str(other), "--json", "--threshold", "1"]) == 0

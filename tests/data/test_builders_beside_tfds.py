@@ -144,8 +144,8 @@ def test_images_keep_their_labels(
     prepare(name, data_dir=data, manual_dir=tmp_path, say=lambda _: None)
     assert tfds.find(name, data).splits == {"train": 5, "test": 2}
     found = tfds.load(name, "train", data_dir=data).arrays
-    places = [labels.tolist().index(label) for label in found["label"]]
-    np.testing.assert_array_equal(found["image"][..., 0], images[places])
+    indices = [labels.tolist().index(label) for label in found["label"]]
+    np.testing.assert_array_equal(found["image"][..., 0], images[indices])
     if sevenths:
         assert tfds.class_names(name, data_dir=data)[7] == sevenths
 

@@ -60,7 +60,7 @@ ROWS = {
         "validation/loss",
         unigram,
         0.3,
-        scrambled("targets", whole=True),  # synthetic orders are alike at the same places
+        scrambled("targets", whole=True),  # synthetic orders are alike at the same positions
         {"steps": 400, "lr": 5e-3},
         "lower",
     ),

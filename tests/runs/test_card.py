@@ -152,13 +152,3 @@ def test_machine_and_versions_can_be_written_as_json() -> None:
     assert record["devices"] == {"platform": "cpu", "kind": "cpu", "count": 8, "processes": 1}
     assert record["versions"]["jax"] == jax.__version__
     assert circumstances.peak_memory() > 10 * 2**20
-
-
-def test_processors_of_one_name_differ_by_family_and_vectors() -> None:
-    milan = {"model name": "AMD EPYC", "cpu family": "25", "model": "1", "flags": "fpu avx avx2"}
-    genoa = {**milan, "model": "17", "flags": "fpu avx avx2 avx512f"}
-    assert circumstances.processor_model(milan) == "family 25 model 1 avx2"
-    assert circumstances.processor_model(genoa) == "family 25 model 17 avx512f"
-    arm = {"CPU implementer": "0x41", "CPU part": "0xd40", "Features": "fp asimd sve"}
-    assert circumstances.processor_model(arm) == "implementer 0x41 part 0xd40 sve"
-    assert circumstances.processor_model({}) == ""

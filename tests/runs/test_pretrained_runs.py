@@ -19,7 +19,7 @@ from tests.child import card
 from tests.runs.test_faults import interrupted
 
 PAGE = """
-'''The next letter of the alphabet, by a run's own parameters and letters, or another's.'''
+'''The next letter of the alphabet, by a run's own parameters and alphabet, or another's.'''
 from dataclasses import dataclass
 import jax
 import numpy as np
@@ -33,17 +33,17 @@ from dlcore.train import Experiment, Model, Objective, Recipe, Splits, tuning, w
 @dataclass(frozen=True)
 class Config:
     pretrained: str = ""
-    letters: str = "abcdefgh"
+    alphabet: str = "abcdefgh"
     rank: int = 0
     batch: int = 8
     steps: int = 4
 
 def data(c, source):
-    used = tokenizer.of_weights(c.pretrained) or characters(c.letters)
+    used = tokenizer.of_weights(c.pretrained) or characters(c.alphabet)
     letter = np.arange(16, dtype=np.int32) % len(used)
     fields = {"letter": letter, "label": (letter + 1) % len(used)}
     splits = {
-        split: sources.arrays("letters", "1", split, fields) for split in ("train", "validation")
+        split: sources.arrays("alphabet", "1", split, fields) for split in ("train", "validation")
     }
     return Splits.of(splits, facts=Facts(tokenizer=tokenizer.to_facts(used)))
 
@@ -71,12 +71,12 @@ pytestmark = pytest.mark.slow
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
-    Path("letters.py").write_text(PAGE)
+    Path("alphabet.py").write_text(PAGE)
 
 
 def trained(*words: str) -> int:
     """Trains the page, without a diagnosis."""
-    return cli.main(["train", "letters.py", "--diagnose", "never", *words])
+    return cli.main(["train", "alphabet.py", "--diagnose", "never", *words])
 
 
 def test_what_begins_with_a_run_of_low_rank_and_what_is_exported_is_the_tuned_model() -> None:
@@ -99,7 +99,7 @@ def test_what_begins_with_a_run_of_low_rank_and_what_is_exported_is_the_tuned_mo
 def test_a_run_is_opened_again_in_another_folder_after_its_donor_is_gone(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert trained("--letters", "abc", "--out", "donor") == 0
+    assert trained("--alphabet", "abc", "--out", "donor") == 0
     words = ("--pretrained", "donor", "--steps", "8", "--save-every", "3", "--eval-every", "4")
     assert trained(*words, "--out", "whole") == 0
     with monkeypatch.context() as patched:

@@ -74,7 +74,7 @@ def test_the_flags_of_length_are_those_of_the_decoding() -> None:
         alone.batch(state(), [prompt])
 
 
-def said(role: str, content: str) -> dict[str, str]:
+def entry(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
 
@@ -83,13 +83,13 @@ def test_dialogues_to_train_on_are_answered_after_the_last_message_of_the_user(
     tmp_path: Path,
 ) -> None:
     predictor = dialogue_assistant.predictor(ASSISTANT)
-    short = [said("user", "Hi"), said("assistant", "Yes?"), said("user", "Tea")]
-    long = [said("user", "a" * 30), *short]
+    short = [entry("user", "Hi"), entry("assistant", "Yes?"), entry("user", "Tea")]
+    long = [entry("user", "a" * 30), *short]
     rows: list[object] = [
-        {"messages": [*short, said("assistant", "Here."), said("assistant", "Bye.")]},
+        {"messages": [*short, entry("assistant", "Here."), entry("assistant", "Bye.")]},
         {"text": "Hi"},
-        {"messages": [said("assistant", "Hello")]},
-        {"messages": [said("bot", "Hello")]},
+        {"messages": [entry("assistant", "Hello")]},
+        {"messages": [entry("bot", "Hello")]},
         {"messages": long, "reward": 1},
     ]
     file = tmp_path / "mine.jsonl"
@@ -117,7 +117,7 @@ def test_dialogues_to_train_on_are_answered_after_the_last_message_of_the_user(
         assert isinstance(each, Unread)
         assert message in each.error
     with pytest.raises(UsageError, match="a message of 65 tokens, and this model reads 40"):
-        predictor.item([*short, said("user", "a" * 61)])
+        predictor.item([*short, entry("user", "a" * 61)])
     file.write_text('{"text": "Hi"}\n')
     (plain,) = answers.inputs_in(predictor, file)
     assert isinstance(plain, Input)

@@ -59,6 +59,9 @@ def test_the_changes_of_a_tuned_model_are_added_and_an_older_file_without_them_i
     for path in (tmp_path, tmp_path / "older.npz"):
         with pytest.raises(UsageError, match=r"holds 'changes', .* dlcore export RUN FILE\.npz"):
             weights.load(path)
+    alone = State(jnp.asarray(3), {"net": {"all": {"kernel": w}}, "other": {"bias": a}}, {}, {})
+    weights.save(alone, tmp_path / "alone.npz")
+    assert weights.load(tmp_path / "alone.npz")["params"].keys() == {"net", "other"}
 
 
 def test_weights_that_are_gone_are_missed_where_they_are_read(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from dlcore.errors import UsageError
 
-_SMALLEST = 1 << 12  # of the largest value of 16 bits: below it 8 bits keep 16 levels or fewer
+_MIN_LARGEST = 1 << 12  # of the largest value of 16 bits: below it 8 bits keep 16 levels or fewer
 
 
 def read(
@@ -125,9 +125,8 @@ def of_8_bits(image: Image.Image, dark: bool = False) -> Image.Image:
         )
     largest = int(levels.max(initial=0))
     deep = image.mode.startswith("I;16") or largest > 255
-    if (
-        deep and not dark and 0 < largest < _SMALLEST
-    ):  # another factor for it alone would change its brightness
+    # brighter by a factor of its own, it would not fit the other images
+    if deep and not dark and 0 < largest < _MIN_LARGEST:
         raise UsageError(
             f"its largest value of 16 bits is {largest}, and 8 bits would keep"
             f" {(largest >> 8) + 1} levels: multiply the values of the whole set by one factor, by"

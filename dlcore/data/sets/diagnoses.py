@@ -104,8 +104,8 @@ def _with_condition(splits: Splits, condition: str) -> Splits:
         )
     if not condition or condition == classes[1]:
         return splits
-    turned = splits.map({"label": lambda batch: 1 - batch["label"]})
-    return turned.with_facts(classes=classes[::-1])
+    swapped = splits.map({"label": lambda batch: 1 - batch["label"]})
+    return swapped.with_facts(classes=classes[::-1])
 
 
 def with_calibration(splits: Splits) -> Splits:

@@ -144,9 +144,9 @@ def test_the_condition_is_named_and_can_be_chosen(
         ["normal", "abnormal"],
     )
     for split, source in usual.items():
-        turned = chosen[split].arrays  # type: ignore[attr-defined]
-        np.testing.assert_array_equal(turned["label"], 1 - source.arrays["label"])  # type: ignore[attr-defined]
-        np.testing.assert_array_equal(turned["image"], source.arrays["image"])  # type: ignore[attr-defined]
+        swapped = chosen[split].arrays  # type: ignore[attr-defined]
+        np.testing.assert_array_equal(swapped["label"], 1 - source.arrays["label"])  # type: ignore[attr-defined]
+        np.testing.assert_array_equal(swapped["image"], source.arrays["image"])  # type: ignore[attr-defined]
     assert same.facts.sources == usual.facts.sources
     with pytest.raises(UsageError, match=r"--condition ill: .* choose abnormal or normal"):
         diagnoses.load(name, scans, "ill")
