@@ -106,10 +106,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Marks nightly tests as slow, and deselects them unless they are requested.
 
-    The tests of one experiment, and otherwise of one file, are run by the same worker.
+    The tests of one experiment, and otherwise of one file, are run by the same worker. Groups are
+    read where pytest-xdist's own hook appends them to the node identifiers, after this one.
     """
     for item in items:
         if item.get_closest_marker("nightly"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -280,3 +281,11 @@ def test_every_extra_that_is_named_is_there() -> None:
         named = re.findall(r"(?:dlcore|\.)\[([a-z\d]+(?:, ?[a-z\d]+)*)\]['\"`]", text)
         unknown = {name for each in named for name in re.split(", ?", each)} - extras
         assert not unknown, f"{relative(path)} names extras that pyproject.toml has not"
+
+
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="needs workers: pytest -n 2")
+def test_the_tests_of_a_file_share_a_worker(request: pytest.FixtureRequest) -> None:
+    """pytest-xdist ignores groups without a word where it does not know pytest's node identifiers,
+    and every worker then traces and compiles the programs of every file.
+    """
+    assert request.node.nodeid.endswith("@tests/test_rules.py")

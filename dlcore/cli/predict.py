@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -152,6 +153,8 @@ def _answers(
         raise UsageError(f"nothing to answer: {_takes(predictor)}")
     if not isinstance(predictor, Predictor):
         raise UsageError(f"this model reads nothing: {_takes(predictor)}")
+    for text in filter(os.path.isfile, options.text):
+        _say(f"note: {text} is read as a text, though there is such a file: name files before --text")
     inputs, total = _inputs(predictor, options)
     batch = 1 if "-" in options.files and sys.stdin.isatty() else options.batch
     return answers.answers(predictor, state, inputs, batch), total

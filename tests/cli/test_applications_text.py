@@ -49,11 +49,12 @@ SPANS = Kind({"text", "spans"}, TEXT, NO_UTF8, True)
 READER = {"question", "answer", "start", "end", "probability"}
 CHAT = Kind({"prompt", "text", "log_probability"}, TEXT, TOO_LONG, False)
 APPLICATIONS = {
-    "cnn_sst2": CLASSES,
+    **dict.fromkeys(("cnn_sst2", "rnn_sst2", "bert_sst2", "intents_banking77"), CLASSES),
+    **dict.fromkeys(("ner_conll", "ner_wnut17", "pos_ewt"), SPANS),
     "slots_atis": SPANS._replace(keys={"text", "spans", "intent", "intent_probability"}),
     "qa_squad": Kind(READER | {"answerable"}, QUESTION, NO_CONTEXT, True, ("--threshold", "0")),
     "qa_babi": Kind(READER | {"evidence"}, QUESTION, NO_CONTEXT, True),
-    "chat_dialogues": CHAT,
+    **dict.fromkeys(("chat_dialogues", "chat_preference"), CHAT),
 }
 
 

@@ -98,6 +98,20 @@ class Terminal(io.StringIO):
         return True
 
 
+def test_the_name_of_a_file_after_text_is_noticed(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "a.txt").write_text("one\n")
+    file, predictor = str(tmp_path / "a.txt"), Lines()
+    for options, expected in (
+        (predict.PredictOptions(text=("two", file)), f"note: {file} is read as a text, though"),
+        (predict.PredictOptions(files=(file,), text=("two",)), ""),
+    ):
+        assert predict._answer(predictor, None, options) == 0  # type: ignore[arg-type]
+        printed = capsys.readouterr()
+        assert len(printed.out.splitlines()) == 2
+        assert expected in printed.err
+        assert bool(expected) == bool(printed.err)
+
+
 def test_a_person_at_a_terminal_sees_how_far_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:

@@ -62,8 +62,9 @@ def test_texts_are_classified_as_in_evaluation() -> None:
         )
         assert each["class"] == max(names, key=lambda name: names[name])
     first, second = found[0]["classes"].items()
-    line = readable(predictor, found[0])
-    assert line == f"{first[0]} {first[1]:.1%} ({second[0]} {second[1]:.1%})"
+    line = f"{first[0]} {first[1]:.1%} ({second[0]} {second[1]:.1%})"
+    left_out = found[0]["tokens_left_out"]
+    assert readable(predictor, found[0]) == f"{line}  (the last {left_out} tokens were left out)"
 
 
 @pytest.mark.slow
