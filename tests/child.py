@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import dataclasses
 import functools
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -139,6 +141,14 @@ def distinct_experiments() -> list[Any]:
     return experiments(*set(catalog.names()) - ALIKE)
 
 
+@functools.cache  # made by the tests alone: children import this module too
+def _outputs() -> Path:
+    """The folder of the children's outputs, which is removed with this process."""
+    folder = tempfile.mkdtemp(prefix="dlcore-children-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
 class Child:
     """A running `dlcore WORDS`, whose output goes to a file: it never waits for a reader.
 
@@ -149,7 +159,7 @@ class Child:
     """
 
     def __init__(self, *words: str | Path, folder: Path, **more: str) -> None:
-        self.said = Path(tempfile.gettempdir()) / f"dlcore-child-{uuid.uuid4().hex}.txt"
+        self.said = _outputs() / f"{uuid.uuid4().hex}.txt"
         context = multiprocessing.get_context("forkserver")
         with _outside_environment():
             context.set_forkserver_preload(IMPORTED)
