@@ -233,7 +233,7 @@ def test_importing_everything_leaves_tensorflow_alone(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_training_on_prepared_data_leaves_tensorflow_alone(tmp_path: Path) -> None:
     data = REPOSITORY.parent / "shared" / "data" / "tfds"
     if not (data / "fashion_mnist").is_dir():

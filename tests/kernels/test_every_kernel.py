@@ -49,14 +49,22 @@ def cases(module: str) -> dict[str, Case]:
 
 
 def each(
-    has: Callable[[Case], Any] = lambda case: True, modules: Any = MODULES
+    has: Callable[[Case], Any] = lambda case: True,
+    modules: Any = MODULES,
+    every_run: Any = MODULES,
 ) -> pytest.MarkDecorator:
-    """A test for each of the cases that have what it is about; the others are not collected. One
-    worker has a module's cases.
+    """A test for each of the cases that have what it is about; the others are not collected.
+
+    One worker has a module's cases. Those of the modules outside `every_run` are nightly.
     """
     found = [
         pytest.param(
-            case, id=f"{module}.{name}", marks=pytest.mark.xdist_group(f"kernels-{module}")
+            case,
+            id=f"{module}.{name}",
+            marks=[
+                pytest.mark.xdist_group(f"kernels-{module}"),
+                *([] if module in every_run else [pytest.mark.nightly]),
+            ],
         )
         for module in modules
         for name, case in cases(module).items()
@@ -222,7 +230,7 @@ def test_gradients_are_finite_at_finite_edges(case: Case) -> None:
             assert np.isfinite(grad).all(), name
 
 
-@each()
+@each(every_run=BRANCHED)
 def test_cuda_and_tpu_can_be_lowered_for(case: Case) -> None:
     """Value and gradient: what runs there is another branch than on CPU, and nothing else here
     looks at it.

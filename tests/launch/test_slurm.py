@@ -76,6 +76,7 @@ def wait(slurm: dict[str, str], job: str, folder: Path, *states: str) -> None:
         time.sleep(0.2)
 
 
+@pytest.mark.nightly
 def test_preempted_requeued_and_resumed_it_equals_an_uninterrupted_run(
     slurm: dict[str, str], tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from dlcore.kernels.style import adain
 from dlcore.models.adain import Decoder
+from tests.models.compiled import apply, init
 
 
 @pytest.mark.slow
@@ -29,8 +30,8 @@ def test_channels_get_mean_and_deviation_of_the_style() -> None:
 def test_a_picture_is_eight_times_as_large_and_independent_of_others() -> None:
     x = jax.random.normal(jax.random.key(0), (2, 2, 3, 5))
     net = Decoder(6)
-    variables = net.init(jax.random.key(1), x)
-    found = net.apply(variables, x)
+    variables = init(net, jax.random.key(1), x)
+    found = apply(net, variables, x)
     assert found.shape == (2, 16, 24, 3)
     assert 0 < float(found.min()) < float(found.max()) < 1
-    np.testing.assert_allclose(net.apply(variables, x[1:]), found[1:], atol=1e-6)
+    np.testing.assert_allclose(apply(net, variables, x[1:]), found[1:], atol=1e-6)

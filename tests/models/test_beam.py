@@ -14,6 +14,7 @@ import pytest
 
 from dlcore.models.beam import beam_search
 from dlcore.models.gpt import GPT, Size, empty_cache
+from tests.models.compiled import apply, init
 
 VOCABULARY, WIDTH, END, LENGTH = 3, 5, 0, 4
 DRAWN = np.random.default_rng(3)
@@ -148,13 +149,14 @@ def test_a_language_model_searches_with_its_own_cache() -> None:
     size = Size(vocabulary=7, context=6, layers=1, heads=2, width=8, rotary=True)
     net = GPT(size)
     params = jax.tree.map(
-        lambda p: p * 20, net.init(jax.random.key(1), jnp.zeros((1, 1), jnp.int32))["params"]
+        lambda p: p * 20, init(net, jax.random.key(1), jnp.zeros((1, 1), jnp.int32))["params"]
     )
     first = jnp.array([1, 4])
 
     def grow(tokens: jax.Array, cache: Any, position: jax.Array) -> tuple[jax.Array, Any]:
         rows = lambda x: x.reshape(-1, *x.shape[2:])  # noqa: E731
-        logits, after = net.apply(
+        logits, after = apply(
+            net,
             {"params": params},
             tokens.reshape(-1, 1),
             cache=jax.tree.map(rows, cache),
@@ -175,7 +177,7 @@ def test_a_language_model_searches_with_its_own_cache() -> None:
             if len(ended) >= 2:
                 break
             texts = jnp.asarray([text for _, text in beams])
-            logp = jax.nn.log_softmax(net.apply({"params": params}, texts)[:, -1])
+            logp = jax.nn.log_softmax(apply(net, {"params": params}, texts)[:, -1])
             grown = [
                 (s + float(logp[b, t]), [*text, t])
                 for b, (s, text) in enumerate(beams)

@@ -15,6 +15,7 @@ from dlcore.models.encoder import Size
 from dlcore.train import weights as export
 from dlcore.train.step import State
 from dlcore.train.weights import load_subtree
+from tests.models.compiled import apply, init
 
 SIZE, VOCABULARY = Size(layers=1, heads=2, width=8), 20
 TOKENS = np.random.default_rng(0).integers(1, VOCABULARY, (3, 6)).astype(np.int32)
@@ -29,13 +30,13 @@ def test_the_loss_over_gathered_places_equals_the_one_over_all_of_them() -> None
     np.put_along_axis(counts, places, 1, 1)
 
     def gathered(params):  # type: ignore[no-untyped-def]
-        logits = NET.apply({"params": params}, TOKENS, places)
+        logits = apply(NET, {"params": params}, TOKENS, places)
         return optax.softmax_cross_entropy_with_integer_labels(
             logits, np.take_along_axis(TOKENS, places, 1)
         ).sum()
 
     def full(params):  # type: ignore[no-untyped-def]
-        logits = NET.apply({"params": params}, TOKENS, np.tile(np.arange(6), (3, 1)))
+        logits = apply(NET, {"params": params}, TOKENS, np.tile(np.arange(6), (3, 1)))
         return (optax.softmax_cross_entropy_with_integer_labels(logits, TOKENS) * counts).sum()
 
     found, expected = (jax.jit(jax.value_and_grad(f))(PARAMS) for f in (gathered, full))
@@ -51,7 +52,7 @@ def test_the_output_matrix_is_the_embedding() -> None:
     # of a piece that is not read
     twice["text"]["embed"]["embedding"] = PARAMS["text"]["embed"]["embedding"].at[7].multiply(-3)
     tokens = np.where(TOKENS == 7, 8, TOKENS)
-    before, after = (NET.apply({"params": p}, tokens, tokens[:, :1] * 0) for p in (PARAMS, twice))
+    before, after = (apply(NET, {"params": p}, tokens, tokens[:, :1] * 0) for p in (PARAMS, twice))
     moved = np.abs(after - before).max((0, 1)) > 1e-6
     assert moved.tolist() == [piece == 7 for piece in range(VOCABULARY)]
 
@@ -59,11 +60,13 @@ def test_the_output_matrix_is_the_embedding() -> None:
 @pytest.mark.slow
 def test_padding_is_no_text() -> None:
     net = Classifier(VOCABULARY, SIZE, classes=4)
-    own = net.init(jax.random.key(1), TOKENS)
+    own = init(net, jax.random.key(1), TOKENS)
     padded = np.pad(TOKENS, ((0, 0), (0, 5)))
-    np.testing.assert_allclose(net.apply(own, padded), net.apply(own, TOKENS), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        apply(net, own, padded), apply(net, own, TOKENS), rtol=1e-4, atol=1e-6
+    )
     # the rows that fill up a last batch
-    assert np.isfinite(net.apply(own, np.zeros((1, 6), np.int32))).all()
+    assert np.isfinite(apply(net, own, np.zeros((1, 6), np.int32))).all()
 
 
 @pytest.mark.slow
@@ -71,7 +74,7 @@ def test_fine_tuning_takes_the_text_part_and_nothing_else(tmp_path) -> None:  # 
     state = State(jnp.zeros((), jnp.int32), {"net": PARAMS}, {}, {})
     export.save(state, tmp_path / "full.npz")
     export.save(state, tmp_path / "half.npz", half=True)
-    fresh = Classifier(VOCABULARY, SIZE, classes=4).init(jax.random.key(2), TOKENS)["params"]
+    fresh = init(Classifier(VOCABULARY, SIZE, classes=4), jax.random.key(2), TOKENS)["params"]
     for file, error in (("full.npz", 0), ("half.npz", 1e-3)):
         taken = load_subtree(fresh, export.load(tmp_path / file)["params"]["net"], {"text": "text"})
         jax.tree.map(

@@ -11,6 +11,7 @@ import pytest
 
 from dlcore.models.beam import beam_search
 from dlcore.models.captioning import Captioner, Encoder, Size, begin
+from tests.models.compiled import apply, init
 
 KINDS = ("gru", "transformer")
 IMAGE = jax.random.normal(jax.random.key(0), (3, 16, 24, 3))
@@ -19,7 +20,7 @@ TOKENS = jnp.array([[1, 5, 6, 2], [1, 7, 2, 0], [1, 4, 4, 4]])
 
 def network(kind: Any) -> tuple[Size, Any]:
     size = Size(9, 4, 8, kind, 2, 2)
-    return size, Captioner(size).init(jax.random.key(1), IMAGE, TOKENS)
+    return size, init(Captioner(size), jax.random.key(1), IMAGE, TOKENS)
 
 
 @pytest.mark.slow
@@ -27,14 +28,14 @@ def network(kind: Any) -> tuple[Size, Any]:
 def test_words_see_the_picture_and_the_past_alone(kind: Any) -> None:
     size, variables = network(kind)
     net = Captioner(size)
-    logits = net.apply(variables, IMAGE, TOKENS)
+    logits = apply(net, variables, IMAGE, TOKENS)
     assert logits.shape == (3, 4, 9)
-    later = net.apply(variables, IMAGE, TOKENS.at[:, 2].set(8))
+    later = apply(net, variables, IMAGE, TOKENS.at[:, 2].set(8))
     np.testing.assert_allclose(later[:, :2], logits[:, :2], atol=1e-5)
     assert float(jnp.abs(later[:, 2:] - logits[:, 2:]).max()) > 1e-4
-    other = net.apply(variables, IMAGE[::-1], TOKENS)
+    other = apply(net, variables, IMAGE[::-1], TOKENS)
     assert float(jnp.abs(other[:, 0] - logits[:, 0]).max()) > 1e-5
-    alone = net.apply(variables, IMAGE[1:2], TOKENS[1:2])
+    alone = apply(net, variables, IMAGE[1:2], TOKENS[1:2])
     np.testing.assert_allclose(alone, logits[1:2], atol=1e-5)
 
 
@@ -42,18 +43,18 @@ def test_words_see_the_picture_and_the_past_alone(kind: Any) -> None:
 def test_attention_is_a_distribution_over_the_grid(kind: Any) -> None:
     size, variables = network(kind)
     net = Captioner(size)
-    grid = net.apply(variables, IMAGE, method="encode")
+    grid = apply(net, variables, IMAGE, method="encode")
     assert grid.shape == (3, 2 * 3, 8)
-    _, weight = net.apply(variables, TOKENS, grid, method="decode")
+    _, weight = apply(net, variables, TOKENS, grid, method="decode")
     assert weight.shape == (3, 4, 6)
     np.testing.assert_allclose(weight.sum(-1), 1, atol=1e-5)
     # what a position contributes goes with its weight: a grid of equal features changes nothing
     flat = jnp.broadcast_to(grid.mean(1, keepdims=True), grid.shape)
-    _, even = net.apply(variables, TOKENS, flat, method="decode")
+    _, even = apply(net, variables, TOKENS, flat, method="decode")
     np.testing.assert_allclose(even, 1 / 6, atol=1e-5)
     # nor does a grid in which every position occurs twice
-    logits, _ = net.apply(variables, TOKENS, grid, method="decode")
-    twice, _ = net.apply(variables, TOKENS, jnp.concatenate([grid, grid], 1), method="decode")
+    logits, _ = apply(net, variables, TOKENS, grid, method="decode")
+    twice, _ = apply(net, variables, TOKENS, jnp.concatenate([grid, grid], 1), method="decode")
     np.testing.assert_allclose(twice, logits, atol=1e-5)
 
 
@@ -69,7 +70,7 @@ def test_one_beam_is_the_greedy_caption(kind: Any) -> None:
     tokens = np.ones((3, 1), np.int32)
     for _ in range(length):
         padded = np.pad(tokens, ((0, 0), (0, length - tokens.shape[1])))
-        logits = net.apply(variables, IMAGE, jnp.asarray(padded))[:, tokens.shape[1] - 1]
+        logits = apply(net, variables, IMAGE, jnp.asarray(padded))[:, tokens.shape[1] - 1]
         following = np.asarray(logits.argmax(-1))
         ended = (tokens == 2).any(1)
         tokens = np.concatenate([tokens, np.where(ended, 2, following)[:, None]], 1)
@@ -82,5 +83,5 @@ def test_one_beam_is_the_greedy_caption(kind: Any) -> None:
 def test_the_encoder_knows_where_something_is() -> None:
     """Equal pixels everywhere give features that differ by their coordinates."""
     net, image = Encoder(8), jnp.ones((1, 32, 32, 3))
-    grid = net.apply(net.init(jax.random.key(0), image), image)[0]
+    grid = apply(net, init(net, jax.random.key(0), image), image)[0]
     assert float(jnp.abs(grid[0] - grid[-1]).max()) > 1e-2

@@ -9,6 +9,7 @@ import pytest
 
 from dlcore.models.char_rnn import CharRNN, generate
 from dlcore.models.rnn import RNN
+from tests.models.compiled import apply
 
 
 @pytest.mark.slow
@@ -18,7 +19,9 @@ def test_generation_is_the_likeliest_token_after_the_whole_text_each_time() -> N
     params = jax.tree.map(lambda p: 3 * p, jax.jit(net.init)(jax.random.key(0), prompt)["params"])
     text = prompt
     for _ in range(4):
-        text = jnp.concatenate([text, net.apply({"params": params}, text)[0][:, -1:].argmax(-1)], 1)
+        text = jnp.concatenate(
+            [text, apply(net, {"params": params}, text)[0][:, -1:].argmax(-1)], 1
+        )
     np.testing.assert_array_equal(generate(net, params, prompt, jax.random.key(0), 4, 0.0), text)
     with pytest.raises(ValueError, match="one direction"):
         generate(CharRNN(RNN("lstm", 8, both=True), 5), params, prompt, jax.random.key(0), 4)

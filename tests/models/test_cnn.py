@@ -12,6 +12,7 @@ from scipy.signal import correlate2d
 
 from dlcore.models.cnn import CNN
 from experiments.cnn_fashion_mnist import Config
+from tests.models.compiled import apply, init
 
 X = np.random.default_rng(0).standard_normal((3, 8, 4, 2)).astype(np.float32)
 WIDTHS = (3, 4)
@@ -65,9 +66,9 @@ def test_equals_loops_in_float64(norm: Any) -> None:
 def test_batch_statistics_change_in_training_alone() -> None:
     net = CNN(WIDTHS, hidden=5, classes=3, norm="batch")
     variables = jax.jit(net.init)(jax.random.key(0), X)
-    _, after = net.apply(variables, X, train=False, mutable=["batch_stats"])
+    _, after = apply(net, variables, X, train=False, mutable="batch_stats")
     jax.tree.map(np.testing.assert_array_equal, after["batch_stats"], variables["batch_stats"])
-    _, after = net.apply(variables, X, train=True, mutable=["batch_stats"])
+    _, after = apply(net, variables, X, train=True, mutable="batch_stats")
     first = convolved(X.astype(np.float64), in_float64(variables["params"])["Conv_0"]["kernel"])
     stats = after["batch_stats"]["BatchNorm_0"]
     np.testing.assert_allclose(stats["mean"], 0.1 * first.mean((0, 1, 2)), rtol=1e-4, atol=1e-6)
@@ -83,7 +84,7 @@ def test_the_experiments_default_has_fewer_than_100_thousand_parameters() -> Non
 
 def test_flat_readout_sees_every_place_of_the_image() -> None:
     net = CNN(WIDTHS, hidden=5, classes=3, readout="flat")
-    params = net.init(jax.random.key(0), X)["params"]
+    params = init(net, jax.random.key(0), X)["params"]
     p, x = in_float64(params), X.astype(np.float64)
     assert p["Dense_0"]["kernel"].shape == (4 * 2 * 4, 5)
     first = (
@@ -93,5 +94,5 @@ def test_flat_readout_sees_every_place_of_the_image() -> None:
     )
     second = np.maximum(convolved(first, p["Conv_1"]["kernel"]) + p["Conv_1"]["bias"], 0)
     hidden = np.maximum(second.reshape(3, -1) @ p["Dense_0"]["kernel"] + p["Dense_0"]["bias"], 0)
-    found = net.apply({"params": params}, X, features=True)
+    found = apply(net, {"params": params}, X, features=True)
     np.testing.assert_allclose(found, hidden, rtol=1e-4, atol=1e-5)

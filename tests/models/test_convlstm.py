@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dlcore.models.convlstm import ConvLSTM, ConvLSTMCell, Convolutional
+from tests.models.compiled import apply, init
 
 NETS = {
     "convlstm": ConvLSTM(3, (4, 5), patch=2),
@@ -23,7 +24,7 @@ def video(frames: int = 4) -> jax.Array:
 @pytest.mark.parametrize("name", NETS)
 def test_an_untrained_network_copies_the_last_frame(name: str) -> None:
     net, x = NETS[name], video()
-    y = net.apply(net.init(jax.random.key(1), x), x)
+    y = apply(net, init(net, jax.random.key(1), x), x)
     assert y.shape == (2, 3, 8, 12, 1)
     np.testing.assert_allclose(y, np.repeat(x[:, -1:], 3, 1), atol=1e-6)
 
@@ -32,14 +33,14 @@ def test_an_untrained_network_copies_the_last_frame(name: str) -> None:
 @pytest.mark.parametrize("name", NETS)
 def test_examples_are_independent_and_every_given_frame_counts(name: str) -> None:
     net, x = NETS[name], video()
-    variables = net.init(jax.random.key(1), x)
+    variables = init(net, jax.random.key(1), x)
     variables = jax.tree.map(
         lambda p: p + 0.1 * jax.random.normal(jax.random.key(2), p.shape), variables
     )
-    y = net.apply(variables, x)
-    np.testing.assert_allclose(net.apply(variables, x[1:]), y[1:], atol=1e-5)
+    y = apply(net, variables, x)
+    np.testing.assert_allclose(apply(net, variables, x[1:]), y[1:], atol=1e-5)
     for frame in range(4):
-        changed = net.apply(variables, x.at[:, frame].add(0.5))
+        changed = apply(net, variables, x.at[:, frame].add(0.5))
         assert float(jnp.abs(changed - y).max()) > 1e-4, frame
 
 
@@ -50,7 +51,7 @@ def test_the_cell_computes_what_its_equations_say() -> None:
     kernel = np.array([[0.1, -0.2, 0.3, 0.4], [0.5, 0.6, -0.7, 0.8]], np.float32)
     bias = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
     variables = {"params": {"gates": {"kernel": kernel, "bias": bias}}}
-    (after, hidden), _ = cell.apply(variables, state, x)
+    (after, hidden), _ = apply(cell, variables, state, x)
     into, forget, out, new = np.array([0.5, 0.2]) @ kernel + bias
     sigmoid = lambda z: 1 / (1 + np.exp(-z))  # noqa: E731
     expected = sigmoid(forget + 1) * 0.2 + sigmoid(into) * np.tanh(new)
@@ -63,8 +64,8 @@ def test_patches_are_a_convolution() -> None:
     cell = ConvLSTMCell(2, 3)
     x = jax.random.normal(jax.random.key(0), (1, 5, 6, 3))
     state = (jnp.zeros((1, 5, 6, 2)),) * 2
-    variables = cell.init(jax.random.key(1), state, x)
-    (_, hidden), _ = cell.apply(variables, state, x)
+    variables = init(cell, jax.random.key(1), state, x)
+    (_, hidden), _ = apply(cell, variables, state, x)
     kernel = variables["params"]["gates"]["kernel"].reshape(3, 3, 5, 8)[:, :, :3]
     layout = ("NHWC", "HWIO", "NHWC")
     gates = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dlcore.models.embedding import Verifiers, moved
+from tests.models.compiled import apply, init
 
 IMAGES = jax.random.normal(jax.random.key(0), (3, 8, 6, 1))
 
@@ -28,18 +29,18 @@ def test_images_move_in_four_directions_and_repeat_their_border() -> None:
 @pytest.mark.slow
 def test_evaluation_averages_directions_of_copies_and_training_sees_the_image_alone() -> None:
     plain, moving = Verifiers(2, 3, (4,), 5), Verifiers(2, 3, (4,), 5, mirror=True, shifts=2)
-    variables = plain.init(jax.random.key(1), IMAGES)
+    variables = init(plain, jax.random.key(1), IMAGES)
     assert jax.tree.structure(variables) == jax.tree.structure(
-        moving.init(jax.random.key(1), IMAGES)
+        init(moving, jax.random.key(1), IMAGES)
     )
-    each = plain.apply(variables, moved(IMAGES, 2))[0]
-    each = each + plain.apply(variables, moved(IMAGES, 2)[:, :, ::-1])[0]
+    each = apply(plain, variables, moved(IMAGES, 2))[0]
+    each = each + apply(plain, variables, moved(IMAGES, 2)[:, :, ::-1])[0]
     each = each / jnp.linalg.norm(each, axis=-1, keepdims=True)
     total = each.reshape(5, 3, 2, 5).sum(0)
     expected = total / jnp.linalg.norm(total, axis=-1, keepdims=True)
-    found = moving.apply(variables, IMAGES)[0]
+    found = apply(moving, variables, IMAGES)[0]
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    np.testing.assert_allclose(moving.apply(variables, IMAGES[1:])[0], found[1:], atol=1e-5)
+    np.testing.assert_allclose(apply(moving, variables, IMAGES[1:])[0], found[1:], atol=1e-5)
     row = jnp.arange(3)
-    trained = moving.apply(variables, IMAGES, train=True, row=row)[0]
-    np.testing.assert_array_equal(trained, plain.apply(variables, IMAGES, train=True, row=row)[0])
+    trained = apply(moving, variables, IMAGES, train=True, row=row)[0]
+    np.testing.assert_array_equal(trained, apply(plain, variables, IMAGES, train=True, row=row)[0])

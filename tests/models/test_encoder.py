@@ -15,6 +15,7 @@ import pytest
 
 from dlcore.models.encoder import Encoder, Size
 from tests.kernels import test_activations, test_attention, test_norm
+from tests.models.compiled import apply, init
 
 ROTARY = Size(layers=2, heads=2, width=8)
 LEARNED = dataclasses.replace(ROTARY, positions="learned", context=6)
@@ -39,7 +40,7 @@ def params(size: Size) -> Any:
 @functools.partial(jax.jit, static_argnums=0)
 def run(size: Size, x: Any, seen: Any = None) -> jax.Array:
     """The encoder in evaluation."""
-    return Encoder(size).apply({"params": params(size)}, x, seen)  # type: ignore[return-value]
+    return apply(Encoder(size), {"params": params(size)}, x, seen)  # type: ignore[return-value]
 
 
 def textbook(size: Size, x: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -121,7 +122,7 @@ def test_dropout_belongs_to_the_row_and_rematerialisation_changes_nothing() -> N
         net = Encoder(dataclasses.replace(size, **other))
         rngs = {"dropout": jax.random.key(2)}
         return np.asarray(
-            net.apply({"params": params(ROTARY)}, x, train=True, row=jnp.array(row), rngs=rngs)
+            apply(net, {"params": params(ROTARY)}, x, train=True, row=jnp.array(row), rngs=rngs)
         )
 
     whole = drop(X, [0, 1, 2])
@@ -136,4 +137,4 @@ def test_sizes_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="learned positions need a context"):
         Size(layers=1, heads=2, width=8, positions="learned")
     with pytest.raises(ValueError, match="7 tokens are more than the 6 learned positions"):
-        Encoder(LEARNED).init(jax.random.key(0), jnp.zeros((1, 7, 8)))
+        init(Encoder(LEARNED), jax.random.key(0), jnp.zeros((1, 7, 8)))

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from dlcore.models.gan import Discriminator, Generator, normalised, pixel_norm
+from tests.models.compiled import apply, init
 
 
 @pytest.mark.slow
 def test_a_drawn_image_does_not_depend_on_the_others_in_its_batch() -> None:
     net = Generator(width=8)
     noise = jax.random.normal(jax.random.key(0), (5, 3))
-    variables = net.init(jax.random.key(1), noise)
-    together = net.apply(variables, noise)
-    alone = jnp.concatenate([net.apply(variables, z[None]) for z in noise])
+    variables = init(net, jax.random.key(1), noise)
+    together = apply(net, variables, noise)
+    alone = jnp.concatenate([apply(net, variables, z[None]) for z in noise])
     assert together.shape == (5, 28, 28, 1)
     assert float(jnp.abs(together).max()) <= 1
     np.testing.assert_allclose(together, alone, atol=1e-5)
@@ -25,8 +26,8 @@ def test_a_drawn_image_does_not_depend_on_the_others_in_its_batch() -> None:
 def test_a_score_sees_the_whole_image() -> None:
     net = Discriminator(width=8)
     image = jax.random.normal(jax.random.key(0), (1, 28, 28, 1))
-    variables = net.init(jax.random.key(1), image)
-    slope = jax.grad(lambda x: net.apply(variables, x)[0])(image)
+    variables = init(net, jax.random.key(1), image)
+    slope = jax.grad(lambda x: apply(net, variables, x)[0])(image)
     assert bool((slope != 0).all())
 
 
@@ -43,21 +44,23 @@ def test_a_class_is_drawn_and_judged_by_its_label() -> None:
         jnp.broadcast_to(jax.random.normal(jax.random.key(0), (1, 4)), (3, 4)),
         jnp.arange(3),
     )
-    image = gen.apply(gen.init(jax.random.key(1), noise, label), noise, label)
+    image = apply(gen, init(gen, jax.random.key(1), noise, label), noise, label)
     assert float(jnp.abs(image[0] - image[1]).max()) > 1e-3
-    variables = disc.init(jax.random.key(2), image, label)
+    variables = init(disc, jax.random.key(2), image, label)
     same = jnp.broadcast_to(image[:1], image.shape)
-    scores = disc.apply(variables, same, label)
+    scores = apply(disc, variables, same, label)
     assert len(set(scores.tolist())) == 3
     np.testing.assert_allclose(
-        disc.apply(variables, same[:2], jnp.array([2, 2])), scores[2], atol=1e-6
+        apply(disc, variables, same[:2], jnp.array([2, 2])), scores[2], atol=1e-6
     )
 
 
 @pytest.mark.slow
 def test_a_normalised_tree_has_kernels_of_norm_one_and_the_same_biases() -> None:
     net = Discriminator(width=8, classes=3)
-    params = net.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)), jnp.zeros(1, jnp.int32))["params"]
+    params = init(net, jax.random.key(0), jnp.zeros((1, 8, 8, 1)), jnp.zeros(1, jnp.int32))[
+        "params"
+    ]
     params = jax.tree.map(lambda p: 7 * p + 1, params)
     for name, layer in normalised(params).items():
         kernel = np.asarray(layer["kernel"], np.float64)

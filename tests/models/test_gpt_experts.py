@@ -17,6 +17,7 @@ from dlcore.models.gpt import GPT, TENSOR, Size, empty_cache, unstacked
 from dlcore.models.gpt_generation import generate
 from tests.kernels import test_activations
 from tests.kernels.test_experts import queued
+from tests.models.compiled import apply
 from tests.models.test_gpt import GPT2, MODERN, TOKENS, forward, params
 
 MIXED = dataclasses.replace(MODERN, experts=4, width=16, heads=4, kv_heads=2)
@@ -90,7 +91,9 @@ def test_token_by_token_with_a_cache_equals_all_at_once() -> None:
 @pytest.mark.slow
 def test_a_row_is_computed_by_itself_and_in_training_by_its_past() -> None:
     run = jax.jit(
-        lambda tokens, row: GPT(MIXED).apply({"params": params(MIXED)}, tokens, train=True, row=row)
+        lambda tokens, row: apply(
+            GPT(MIXED), {"params": params(MIXED)}, tokens, train=True, row=row
+        )
     )
     rows = np.arange(2)
     whole = run(TOKENS, rows)

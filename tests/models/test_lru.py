@@ -9,13 +9,14 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from dlcore.models.lru import LRU, Classifier
+from tests.models.compiled import apply, init
 
 
 @pytest.mark.slow
 def test_the_layer_is_its_equation_in_complex_numbers() -> None:
     net = LRU(states=5, least=0.5, most=0.9, turn=3.0)
     x = np.random.default_rng(0).standard_normal((7, 2, 3))
-    variables = net.init(jax.random.key(1), jnp.asarray(x, jnp.float32))
+    variables = init(net, jax.random.key(1), jnp.asarray(x, jnp.float32))
     p = {
         name: np.asarray(value, np.float64)
         for name, value in flatten_dict(variables["params"], sep="/").items()
@@ -34,7 +35,7 @@ def test_the_layer_is_its_equation_in_complex_numbers() -> None:
         h = decay * h + np.sqrt(1 - np.abs(decay) ** 2) * (x[t] @ into)
         expected.append((h @ out).real + p["skip"] * x[t])
     np.testing.assert_allclose(
-        net.apply(variables, jnp.asarray(x, jnp.float32)), np.stack(expected), rtol=1e-4, atol=1e-5
+        apply(net, variables, jnp.asarray(x, jnp.float32)), np.stack(expected), rtol=1e-4, atol=1e-5
     )
 
 
@@ -43,7 +44,7 @@ def test_states_of_noise_have_the_size_of_the_noise() -> None:
     """What sqrt(1 - |decay|^2) is for: with it a long memory is no louder than a short one."""
     net = LRU(states=64, least=0.0, most=0.99)
     x = jax.random.normal(jax.random.key(0), (1000, 4, 16))
-    y = net.apply(net.init(jax.random.key(1), x), x)
+    y = apply(net, init(net, jax.random.key(1), x), x)
     assert 0.7 < float(y[500:].std()) < 2.5
 
 
@@ -51,5 +52,5 @@ def test_states_of_noise_have_the_size_of_the_noise() -> None:
 def test_the_order_of_the_sequence_matters() -> None:
     net = Classifier(width=8, states=8, layers=1, classes=3)
     x = jax.random.normal(jax.random.key(0), (2, 20, 1))
-    variables = net.init(jax.random.key(1), x)
-    assert np.abs(net.apply(variables, x) - net.apply(variables, x[:, ::-1])).max() > 1e-3
+    variables = init(net, jax.random.key(1), x)
+    assert np.abs(apply(net, variables, x) - apply(net, variables, x[:, ::-1])).max() > 1e-3

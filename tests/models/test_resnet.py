@@ -13,6 +13,7 @@ import pytest
 
 from dlcore.errors import UsageError
 from dlcore.models.resnet import ResNet
+from tests.models.compiled import apply
 from tests.models.test_cnn import convolved, in_float64
 
 X = np.random.default_rng(0).standard_normal((2, 6, 8, 1)).astype(np.float32)
@@ -73,13 +74,13 @@ def test_training_drops_the_branch_of_some_rows_and_doubles_it_for_the_others() 
     without = ResNet((4,), (0,), classes=3, stem=3, norm="none")
     images = np.repeat(X[:1], 20, 0)
     run = jax.jit(
-        lambda p, x, row: net.apply(
-            {"params": p}, x, train=True, row=row, rngs={"dropout": jax.random.key(3)}
+        lambda p, x, row: apply(
+            net, {"params": p}, x, train=True, row=row, rngs={"dropout": jax.random.key(3)}
         )
     )
     found = np.asarray(run(params, images, jnp.arange(20)))
-    skipped = np.asarray(without.apply({"params": params}, X[:1]))[0]
-    whole = np.asarray(net.apply({"params": params}, X[:1]))[0]
+    skipped = np.asarray(apply(without, {"params": params}, X[:1]))[0]
+    whole = np.asarray(apply(net, {"params": params}, X[:1]))[0]
     kept = np.abs(found - skipped).max(1) > 1e-6
     assert 4 < kept.sum() < 16
     np.testing.assert_allclose(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from dlcore.models.rnn import RNN, Reader, Recurrent
+from tests.models.compiled import apply
 
 CELLS = ["elman", "lstm", "gru"]
 X = jnp.asarray(np.random.default_rng(0).standard_normal((2, 6, 3)), jnp.float32)
@@ -24,9 +25,9 @@ def made(net: Any, *args: Any) -> Any:
 def test_two_halves_with_the_carry_handed_on_are_the_whole(cell: Any) -> None:
     net = RNN(cell, 4, layers=2)
     variables = made(net, X)
-    whole, last = net.apply(variables, X)
-    first, carry = net.apply(variables, X[:, :2])
-    second, end = net.apply(variables, X[:, 2:], carry=carry)
+    whole, last = apply(net, variables, X)
+    first, carry = apply(net, variables, X[:, :2])
+    second, end = apply(net, variables, X[:, 2:], carry=carry)
     np.testing.assert_allclose(jnp.concatenate([first, second], 1), whole, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(end, last, rtol=1e-5, atol=1e-6)
 
@@ -37,7 +38,7 @@ def test_both_directions_see_the_end_at_the_beginning_and_one_does_not() -> None
     for both in (False, True):
         net = RNN("gru", 4, both=both)
         variables = made(net, X)
-        difference = np.abs(net.apply(variables, X)[0] - net.apply(variables, changed)[0])
+        difference = np.abs(apply(net, variables, X)[0] - apply(net, variables, changed)[0])
         assert difference[:, 0, :4].max() == 0
         assert (difference[:, 0].max() > 1e-6) == both
 
@@ -48,11 +49,11 @@ def test_a_reader_of_both_directions_reads_where_each_of_them_ends() -> None:
     params = made(net, X)["params"]
     one, head = RNN("lstm", 4), params["head"]
     ends = [
-        one.apply({"params": {"layer_0": params["rnn"][name]}}, x)[0][:, -1]
+        apply(one, {"params": {"layer_0": params["rnn"][name]}}, x)[0][:, -1]
         for name, x in (("layer_0", X), ("layer_0_back", X[:, ::-1]))
     ]
     want = jnp.concatenate(ends, -1) @ head["kernel"] + head["bias"][None]
-    np.testing.assert_allclose(net.apply({"params": params}, X), want, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(apply(net, {"params": params}, X), want, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.slow
@@ -62,9 +63,9 @@ def test_a_padded_batch_is_its_sequences_alone(cell: Any, both: bool) -> None:
     net = Reader(RNN(cell, 4, layers=2, both=both), outputs=3)
     variables = made(net, X)
     mask = jnp.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]], jnp.float32)
-    padded = net.apply(variables, X.at[1, 4:].set(jnp.nan), mask=mask)
-    np.testing.assert_allclose(padded[0], net.apply(variables, X[:1])[0], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(padded[1], net.apply(variables, X[1:, :4])[0], rtol=1e-5, atol=1e-6)
+    padded = apply(net, variables, X.at[1, 4:].set(jnp.nan), mask=mask)
+    np.testing.assert_allclose(padded[0], apply(net, variables, X[:1])[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(padded[1], apply(net, variables, X[1:, :4])[0], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.slow
@@ -78,7 +79,7 @@ def test_nan_in_the_padding_reaches_no_gradient(cell: Any) -> None:
     mask = jnp.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]], jnp.float32)
 
     def loss(params: Any, x: jax.Array, mask: Any = None) -> jax.Array:
-        return (net.apply({"params": params}, x, mask=mask) ** 2).sum()
+        return (apply(net, {"params": params}, x, mask=mask) ** 2).sum()
 
     padded, of_x = jax.jit(jax.grad(loss, (0, 1)))(params, X.at[1, 4:].set(jnp.nan), mask)
     alone = jax.jit(jax.grad(lambda p: loss(p, X[:1]) + loss(p, X[1:, :4])))(params)
@@ -94,9 +95,9 @@ def test_step_by_step_is_the_sequence(cell: Any) -> None:
     variables = made(net, X)
     carry = net.rnn.start(2)
     for t in range(X.shape[1]):
-        carry = net.apply(variables, carry, X[:, t], method="advance")
+        carry = apply(net, variables, carry, X[:, t], method="advance")
     np.testing.assert_allclose(
-        net.apply(variables, carry, method="read"), net.apply(variables, X), rtol=1e-5, atol=1e-6
+        apply(net, variables, carry, method="read"), apply(net, variables, X), rtol=1e-5, atol=1e-6
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from dlcore.kernels.style import gram
 from dlcore.models.style import CONTENT, STYLE, VGG, Grams, InstanceNorm, Painter
+from tests.models.compiled import apply, init
 
 IMAGE = jax.random.uniform(jax.random.key(0), (2, 16, 24, 3))
 
@@ -17,8 +18,8 @@ IMAGE = jax.random.uniform(jax.random.key(0), (2, 16, 24, 3))
 def test_vgg_is_convolutions_and_pooling_in_order() -> None:
     """The layers one after the other, with XLA's convolution and NumPy's maximum."""
     net = VGG(2)
-    params = net.init(jax.random.key(1), IMAGE)["params"]
-    found = net.apply({"params": params}, IMAGE)
+    params = init(net, jax.random.key(1), IMAGE)["params"]
+    found = apply(net, {"params": params}, IMAGE)
     assert list(found) == list(STYLE)
     assert CONTENT in found
     x = (IMAGE - np.array([0.485, 0.456, 0.406], np.float32)[None, None, None]) / np.array(
@@ -43,13 +44,13 @@ def test_gram_matrices_by_hand_and_of_parameters() -> None:
     x = jnp.array([[[[1.0, 2.0]], [[3.0, -1.0]]]])  # two positions, two channels
     np.testing.assert_allclose(gram(x)[0], [[5.0, -0.5], [-0.5, 2.5]])
     grams = Grams(2)
-    shapes = {name: a.shape for name, a in grams.apply(grams.init(jax.random.key(0))).items()}
+    shapes = {name: a.shape for name, a in apply(grams, init(grams, jax.random.key(0))).items()}
     assert shapes == {"conv1_2": (2, 2), "conv2_2": (4, 4), "conv3_3": (8, 8), "conv4_1": (16, 16)}
 
 
 def test_instance_norm_is_of_each_picture_and_channel() -> None:
     norm = InstanceNorm()
-    y = norm.apply(norm.init(jax.random.key(0), IMAGE), 3 * IMAGE + 5)
+    y = apply(norm, init(norm, jax.random.key(0), IMAGE), 3 * IMAGE + 5)
     np.testing.assert_allclose(y.mean((1, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(y.std((1, 2)), 1, atol=1e-3)
 
@@ -57,13 +58,13 @@ def test_instance_norm_is_of_each_picture_and_channel() -> None:
 @pytest.mark.slow
 def test_an_untrained_painter_returns_the_photograph_and_pictures_are_independent() -> None:
     net = Painter(12, 1)
-    variables = net.init(jax.random.key(0), IMAGE)
-    np.testing.assert_allclose(net.apply(variables, IMAGE), jnp.clip(IMAGE, 0.02, 0.98), atol=1e-5)
+    variables = init(net, jax.random.key(0), IMAGE)
+    np.testing.assert_allclose(apply(net, variables, IMAGE), jnp.clip(IMAGE, 0.02, 0.98), atol=1e-5)
     variables = jax.tree.map(
         lambda p: p + 0.1 * jax.random.normal(jax.random.key(1), p.shape), variables
     )
-    both = net.apply(variables, IMAGE)
-    np.testing.assert_allclose(net.apply(variables, IMAGE[1:]), both[1:], atol=1e-5)
+    both = apply(net, variables, IMAGE)
+    np.testing.assert_allclose(apply(net, variables, IMAGE[1:]), both[1:], atol=1e-5)
     assert float(jnp.abs(both - IMAGE).max()) > 0.05
     assert float(both.min()) >= 0
     assert float(both.max()) <= 1

@@ -9,6 +9,7 @@ import pytest
 
 from dlcore.kernels import crf
 from dlcore.models.tagger import IMPOSSIBLE, Size, Tagger
+from tests.models.compiled import apply, init
 
 SIZE = Size(9, 8, 4, 3, 5, 4, 6, 7, dropout=0.5, word_dropout=0.5)
 
@@ -22,7 +23,7 @@ def given(length: int = 6) -> tuple[jnp.ndarray, ...]:
 @pytest.mark.slow
 def test_padding_changes_no_score() -> None:
     net = Tagger(SIZE)
-    variables = net.init(jax.random.key(0), *given())
+    variables = init(net, jax.random.key(0), *given())
     longer = jax.jit(net.apply)(variables, *given())
     words, characters, length = given()
     alone = jax.jit(net.apply)(variables, words[:, :4], characters[:, :4], length)
@@ -50,11 +51,11 @@ def test_all_scores_are_computed_in_the_precision_of_the_parameters() -> None:
 @pytest.mark.slow
 def test_dropout_depends_on_the_row_alone() -> None:
     net = Tagger(SIZE)
-    variables = net.init(jax.random.key(0), *given())
+    variables = init(net, jax.random.key(0), *given())
     run = jax.jit(
         lambda row, *x: (
-            net.apply(
-                variables, *x, train=True, row=row, rngs={"dropout": jax.random.key(1)}
+            apply(
+                net, variables, *x, train=True, row=row, rngs={"dropout": jax.random.key(1)}
             ).emissions
         )
     )
@@ -68,7 +69,7 @@ def test_dropout_depends_on_the_row_alone() -> None:
 def test_impossible_transitions_have_no_probability_and_keep_the_fast_kernel() -> None:
     never = tuple(tuple(j == 2 and i != 1 for j in range(4)) for i in range(4))
     net = Tagger(SIZE, never)
-    variables = net.init(jax.random.key(0), *given())
+    variables = init(net, jax.random.key(0), *given())
     chain = jax.jit(net.apply)(variables, *given())
     assert float(jnp.ptp(chain.transitions)) <= crf.RANGE
     loss = crf.crf_loss(*chain[:5], jnp.full((3, 6), 2))

@@ -10,6 +10,7 @@ import pytest
 
 from dlcore.models.rnn import RNN
 from dlcore.models.text_cnn import TextCNN, TextRNN
+from tests.models.compiled import apply, init
 
 NETS = {
     "cnn": TextCNN(9, 6, (2, 3, 4), 5, 3, dropout=0.5),
@@ -22,12 +23,12 @@ TOKENS = np.array([[3, 1, 8, 2, 0, 0, 0], [5, 0, 0, 0, 0, 0, 0], [1, 2, 3, 4, 5,
 @pytest.mark.parametrize("name", NETS)
 def test_padding_has_no_effect(name: str) -> None:
     net, tokens = NETS[name], TOKENS
-    variables = net.init(jax.random.key(0), tokens)
-    y = net.apply(variables, tokens)
+    variables = init(net, jax.random.key(0), tokens)
+    y = apply(net, variables, tokens)
     for row, each in zip(tokens, np.asarray(y), strict=True):
-        alone = net.apply(variables, row[row > 0][None])
+        alone = apply(net, variables, row[row > 0][None])
         np.testing.assert_allclose(alone[0], each, rtol=1e-5, atol=1e-6)
-    empty = net.apply(variables, np.zeros((1, 7), np.int32))
+    empty = apply(net, variables, np.zeros((1, 7), np.int32))
     np.testing.assert_allclose(empty[0], variables["params"]["head"]["bias"], atol=1e-6)
 
 
@@ -35,23 +36,23 @@ def test_padding_has_no_effect(name: str) -> None:
 @pytest.mark.parametrize("name", NETS)
 def test_dropout_belongs_to_the_example(name: str) -> None:
     net, rows = NETS[name], np.arange(3, dtype=np.int32)
-    variables = net.init(jax.random.key(0), TOKENS)
+    variables = init(net, jax.random.key(0), TOKENS)
 
     def run(order: Any) -> np.ndarray:
         rngs = {"dropout": jax.random.key(1)}
-        y = net.apply(variables, TOKENS[order], train=True, row=rows[order], rngs=rngs)
+        y = apply(net, variables, TOKENS[order], train=True, row=rows[order], rngs=rngs)
         return np.asarray(y)
 
     whole = run(rows)
     np.testing.assert_allclose(run(rows[::-1]), whole[::-1], rtol=1e-5, atol=1e-6)
-    assert np.abs(whole - np.asarray(net.apply(variables, TOKENS))).max() > 1e-3
+    assert np.abs(whole - np.asarray(apply(net, variables, TOKENS))).max() > 1e-3
 
 
 def test_the_convolution_is_numpys() -> None:
     net = TextCNN(9, 6, (2, 3), 4, 3)
-    variables = net.init(jax.random.key(0), TOKENS)
+    variables = init(net, jax.random.key(0), TOKENS)
     params = jax.tree.map(np.asarray, variables["params"])
-    for row, y in zip(TOKENS, np.asarray(net.apply(variables, TOKENS)), strict=True):
+    for row, y in zip(TOKENS, np.asarray(apply(net, variables, TOKENS)), strict=True):
         x = params["embed"]["embedding"][row[row > 0]]
         maxima = []
         for length, before in ((2, 0), (3, 1)):

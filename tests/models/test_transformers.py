@@ -22,6 +22,7 @@ from dlcore.models.gpt import GPT, Size
 from dlcore.models.gpt_batch import Decoding, adjusted, generate_batch
 from dlcore.models.sampling import end_encouraged, penalised, restricted
 from tests.models import transformers_arrays as made
+from tests.models.compiled import apply, init
 
 SIZE = Size(
     made.VOCABULARY, made.CONTEXT, made.LAYERS, made.HEADS, made.WIDTH, rotary=True,
@@ -71,12 +72,12 @@ def llama() -> Any:
 @pytest.mark.parametrize("name", ROPES)
 def test_logits_of_llama_with_each_kind_of_positions(name: str) -> None:
     size = dataclasses.replace(SIZE, rope=ROPES[name])
-    close(GPT(size).apply({"params": llama()}, arrays()["tokens"]), f"logits/{name}")
+    close(apply(GPT(size), {"params": llama()}, arrays()["tokens"]), f"logits/{name}")
 
 
 def test_logits_with_a_sliding_window() -> None:
     size = dataclasses.replace(SIZE, window=4)
-    close(GPT(size).apply({"params": llama()}, arrays()["tokens"]), "logits/window")
+    close(apply(GPT(size), {"params": llama()}, arrays()["tokens"]), "logits/window")
 
 
 PADDING = np.array([0, 5], np.int32)
@@ -85,7 +86,7 @@ PADDING = np.array([0, 5], np.int32)
 @pytest.mark.slow
 def test_logits_and_greedy_texts_of_padded_prompts() -> None:
     tokens = np.where(np.arange(12) < PADDING[:, None], 0, arrays()["tokens"])
-    logits = np.asarray(GPT(SIZE).apply({"params": llama()}, tokens, padding=PADDING))
+    logits = np.asarray(apply(GPT(SIZE), {"params": llama()}, tokens, padding=PADDING))
     expected = arrays()["logits/padded"]
     np.testing.assert_allclose(logits[0], expected[0], rtol=2e-4, atol=2e-4)
     np.testing.assert_allclose(logits[1, 5:], expected[1, 5:], rtol=2e-4, atol=2e-4)
@@ -127,7 +128,7 @@ def test_soft_caps_of_gemmas_logits() -> None:
     tree["embed"]["embedding"] = jnp.asarray(arrays()["gemma/embedding"])
     tree["norm"]["scale"] = 1 + jnp.asarray(arrays()["gemma/norm"])
     for size, name in ((plain, "plain"), (capped, "capped")):
-        close(GPT(size).apply({"params": tree}, arrays()["gemma/tokens"]), f"gemma/{name}")
+        close(apply(GPT(size), {"params": tree}, arrays()["gemma/tokens"]), f"gemma/{name}")
 
 
 @pytest.mark.slow
@@ -175,7 +176,7 @@ def test_bert_with_segments_and_padding() -> None:
     size = encoder.Size(made.LAYERS, made.HEADS, made.WIDTH, made.CONTEXT, "learned")
     net = OriginalBert(made.VOCABULARY, size)
     tokens, mask, segment = (arrays()[f"bert_inputs/{n}"] for n in ("tokens", "mask", "segment"))
-    hidden, pooled = net.apply({"params": bert()}, tokens, mask > 0, segment)
+    hidden, pooled = apply(net, {"params": bert()}, tokens, mask > 0, segment)
     inside = mask > 0
     np.testing.assert_allclose(
         np.asarray(hidden)[inside], arrays()["bert_outputs/hidden"][inside], rtol=2e-4, atol=2e-4
@@ -183,7 +184,7 @@ def test_bert_with_segments_and_padding() -> None:
     close(pooled, "bert_outputs/pooled")
     short = OriginalBert(made.VOCABULARY, dataclasses.replace(size, context=8))
     with pytest.raises(ValueError, match="do not hold 9 tokens"):
-        short.init(jax.random.key(0), tokens, mask > 0, segment)
+        init(short, jax.random.key(0), tokens, mask > 0, segment)
 
 
 @pytest.mark.slow

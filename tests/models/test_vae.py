@@ -17,6 +17,7 @@ import scipy.stats
 from dlcore.kernels.latent import bernoulli_log_density, gaussian_kl, gaussian_log_density
 from dlcore.models.mlp import MLP
 from dlcore.models.vae import VAE, ConvLikelihood, ConvPosterior, drawn, log_likelihood
+from tests.models.compiled import apply, init
 
 X = (np.random.default_rng(0).random((5, 6)) < 0.4).astype(np.float32)
 
@@ -24,7 +25,7 @@ X = (np.random.default_rng(0).random((5, 6)) < 0.4).astype(np.float32)
 def made() -> tuple[VAE, Any]:
     """A small VAE of one latent number, away from its zero biases."""
     net = VAE(MLP((8,), classes=2), MLP((8,), classes=6), 1, bernoulli_log_density)
-    params = net.init(jax.random.key(0), X, jnp.zeros((5, 1, 1)))["params"]
+    params = init(net, jax.random.key(0), X, jnp.zeros((5, 1, 1)))["params"]
     params = jax.tree.map(
         lambda p: p + 0.3 * jax.random.normal(jax.random.key(p.size), p.shape), params
     )
@@ -47,8 +48,8 @@ def exact() -> np.ndarray:
 @pytest.mark.slow
 def test_bounds_are_the_parts_they_are_called() -> None:
     noise = jax.random.normal(jax.random.key(1), (5, 3, 1))
-    bounds = NET.apply({"params": PARAMS}, X, noise)
-    mean, log_var = NET.apply({"params": PARAMS}, X, method=VAE.posterior)
+    bounds = apply(NET, {"params": PARAMS}, X, noise)
+    mean, log_var = apply(NET, {"params": PARAMS}, X, method=VAE.posterior)
     weights = []
     for k in range(3):
         z = mean + jnp.exp(log_var / 2) * noise[:, k]
@@ -116,7 +117,7 @@ def test_an_exact_posterior_needs_one_sample() -> None:
 def test_convolutional_halves_fit_together() -> None:
     net = VAE(ConvPosterior((4, 6), 3), ConvLikelihood((6, 4), side=2), 3, bernoulli_log_density)
     x = jnp.ones((2, 8, 8, 1))
-    params = net.init(jax.random.key(0), x, jnp.zeros((2, 1, 3)))["params"]
-    bounds = net.apply({"params": params}, x, jnp.ones((2, 4, 3)))
+    params = init(net, jax.random.key(0), x, jnp.zeros((2, 1, 3)))["params"]
+    bounds = apply(net, {"params": params}, x, jnp.ones((2, 4, 3)))
     assert bounds.elbo.shape == (2,)
     np.testing.assert_allclose(bounds.reconstruction[0], bounds.reconstruction[1], rtol=1e-5)

@@ -174,12 +174,12 @@ def test_what_does_not_fit_is_said_not_to_fit() -> None:
 @pytest.mark.parametrize(
     ("experiment", "changes"),
     [
-        pytest.param("gpt_tiny_shakespeare", ["batch=64"], marks=pytest.mark.nightly),
-        pytest.param("cnn_fashion_mnist", ["batch=1024"], marks=pytest.mark.nightly),
+        ("gpt_tiny_shakespeare", ["batch=64"]),
+        ("cnn_fashion_mnist", ["batch=1024"]),
         ("autoencoder_mnist", ["batch=8192"]),
     ],
 )
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_forecast_of_memory_is_what_a_process_takes(
     experiment: str, changes: list[str]
 ) -> None:

@@ -273,7 +273,7 @@ def launched(folder: Path) -> list[str]:
     return words[3:]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_pod_that_is_started_again_with_an_empty_list_goes_on(half: Path, tmp_path: Path) -> None:
     """What a launcher starts names the experiment file; `resume` elsewhere does not, and wants
     --trust.

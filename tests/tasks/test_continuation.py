@@ -21,6 +21,7 @@ from dlcore.models.gpt_generation import generate
 from dlcore.tasks import continuation
 from dlcore.train.predictor import with_options
 from dlcore.train.step import State
+from tests.models.compiled import apply
 from tests.models.test_gpt import params
 
 STATE: Any = SimpleNamespace(params={"net": "the parameters"})
@@ -83,7 +84,7 @@ def test_prompts_in_a_batch_have_the_draws_of_generate_and_their_log_probabiliti
         key = jax.random.key(3)
         whole = generate(SIZE, params(SIZE), jnp.asarray(tokens)[None], key, 4, 1.2)
         assert answer["text"] == SYMBOLS.decode(np.asarray(whole)[0, len(tokens) :])
-        logits = GPT(SIZE).apply({"params": params(SIZE)}, whole[:, :-1])
+        logits = apply(GPT(SIZE), {"params": params(SIZE)}, whole[:, :-1])
         own = np.asarray(jax.nn.log_softmax(logits, -1))[0, len(tokens) - 1 :]
         expected = own[np.arange(4), np.asarray(whole)[0, len(tokens) :]]
         np.testing.assert_allclose(answer["log_probabilities"], expected, atol=1e-4)

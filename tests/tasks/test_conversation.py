@@ -24,6 +24,7 @@ from dlcore.models.gpt_generation import generate
 from dlcore.tasks.conversation import Conversation, Sampling, _Stopping
 from dlcore.train import TextModel
 from dlcore.train.step import State
+from tests.models.compiled import init
 from tests.models.test_gpt import params
 
 SYMBOLS = Vocabulary("\nabcdefghij")
@@ -120,7 +121,7 @@ def test_an_answer_ends_neither_before_the_least_nor_long_after_it_is_shortened(
 
 @pytest.mark.slow
 def test_a_recurrent_network_keeps_its_states_over_turns() -> None:
-    tree = NET.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+    tree = init(NET, jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
     tree = jax.tree.map(lambda x: 4 * x, tree)
     text_model = TextModel("net", rnn_decoder(NET), SYMBOLS)
     talking = Conversation(text_model, state(tree), Sampling(max_tokens=20, seed=5))
@@ -141,7 +142,7 @@ def test_a_recurrent_network_keeps_its_states_over_turns() -> None:
 @pytest.mark.slow
 def test_stacked_layers_are_unstacked_once() -> None:
     size = dataclasses.replace(SIZE, scan=True)
-    tree = GPT(size).init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
+    tree = init(GPT(size), jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
     text_model = TextModel("net", gpt_decoder(size), SYMBOLS)
     talking = Conversation(text_model, state(tree), Sampling(temperature=0.0, max_tokens=3))
     talking.prompt("abc")

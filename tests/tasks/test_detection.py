@@ -56,10 +56,15 @@ def perfect(flaw: float = 0.0) -> Any:
     return model
 
 
+def losses(flaw: float = 0.0) -> Any:
+    """The loss of such a network, compiled."""
+    return jax.jit(detection.loss(perfect(flaw), CLASSES, STRIDE), static_argnums=4)
+
+
 @pytest.mark.slow
 def test_perfect_maps_give_the_true_objects_and_no_loss(splits: Any) -> None:
     batch = {**splits.test.gather(np.arange(12)), "mask": np.ones(12, np.float32)}
-    out = detection.loss(perfect(), CLASSES, STRIDE)({}, {}, batch, jax.random.key(0), False)
+    out = losses()({}, {}, batch, jax.random.key(0), False)
     assert float(out.loss.total / out.loss.weight) < 0.02
     assert float(out.metrics["giou"].total / out.metrics["giou"].weight) == pytest.approx(1)
     assert float(out.loss.weight) == batch["count"].sum()
@@ -72,14 +77,12 @@ def test_perfect_maps_give_the_true_objects_and_no_loss(splits: Any) -> None:
 @pytest.mark.slow
 def test_the_loss_of_masked_examples_is_that_of_the_others(splits: Any) -> None:
     batch = {**splits.train.gather(np.arange(8)), "mask": np.array([1, 1, 0, 1, 0, 0, 1, 1.0])}
-    loss = detection.loss(perfect(9.0), CLASSES, STRIDE)
+    loss = losses(9.0)
     masked = loss({}, {}, batch, jax.random.key(0), False)
     kept = np.flatnonzero(batch["mask"])
     sliced = {name: array[kept] for name, array in batch.items()}
-    for name, expected in {
-        "loss": loss({}, {}, sliced, jax.random.key(0), False).loss,
-        **loss({}, {}, sliced, jax.random.key(0), False).metrics,
-    }.items():
+    alone = loss({}, {}, sliced, jax.random.key(0), False)
+    for name, expected in {"loss": alone.loss, **alone.metrics}.items():
         found = masked.loss if name == "loss" else masked.metrics[name]
         np.testing.assert_allclose(found, expected, rtol=1e-5, err_msg=name)
 
@@ -88,7 +91,7 @@ def test_the_loss_of_masked_examples_is_that_of_the_others(splits: Any) -> None:
 def test_an_image_without_objects_has_a_loss(splits: Any) -> None:
     batch = {**splits.train.gather(np.arange(2)), "mask": np.ones(2, np.float32)}
     batch["boxes"] = np.zeros_like(batch["boxes"])
-    out = detection.loss(perfect(), CLASSES, STRIDE)({}, {}, batch, jax.random.key(0), False)
+    out = losses()({}, {}, batch, jax.random.key(0), False)
     assert float(out.loss.weight) == 2
     assert np.isfinite(float(out.loss.total))
 
@@ -162,7 +165,7 @@ def test_classes_have_metrics_of_their_own() -> None:
 
 
 def collected_of(evaluator: Any, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: np.asarray(x) for name, x in evaluator.collect(STATE, batch).items()}
+    return {name: np.asarray(x) for name, x in jax.jit(evaluator.collect)(STATE, batch).items()}
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from dlcore.models.gpt import GPT
 from dlcore.models.sequence_probability import log_probability
 from dlcore.tasks import dialogue
 from dlcore.train.model import Model
+from tests.models.compiled import apply
 from tests.tasks.dialogues import ASSISTANT, SIZE, state, tokens
 
 
@@ -57,7 +58,7 @@ def test_perplexity_of_packed_rows_is_that_of_their_logits() -> None:
     nats, count = 0.0, 0
     for each in said:
         ids, answer = dialogues.encoded(tokens(), each)
-        logits = GPT(SIZE).apply({"params": state().params["net"]}, jnp.asarray(ids)[None, :-1])
+        logits = apply(GPT(SIZE), {"params": state().params["net"]}, jnp.asarray(ids)[None, :-1])
         for row, following, counted in zip(
             np.asarray(logits, np.float64)[0], ids[1:], answer[1:], strict=True
         ):

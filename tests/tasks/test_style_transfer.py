@@ -20,6 +20,7 @@ from dlcore.tasks import style_predictor, style_transfer
 from dlcore.train import weights
 from dlcore.train.predictor import with_options
 from tests.child import card
+from tests.models.compiled import apply
 from tests.tasks.test_predictors import untrained
 
 
@@ -52,7 +53,7 @@ def test_the_frozen_parts_are_loaded_and_measured_on_the_style() -> None:
     from dlcore.data.sets import photographs
 
     style = style_transfer.padded(style_transfer.shrunk(photographs.waves(), 32))
-    found = VGG(4).apply({"params": loaded}, style[None].astype(np.float32) / 255)
+    found = apply(VGG(4), {"params": loaded}, style[None].astype(np.float32) / 255)
     for layer in STYLE:
         np.testing.assert_allclose(
             state.params["grams"][layer], gram(found[layer])[0], rtol=1e-4, atol=1e-6
