@@ -152,7 +152,7 @@ COMBINATIONS = [
 )
 def test_token_by_token_with_a_cache_equals_all_at_once(options: dict[str, Any]) -> None:
     size = Size(vocabulary=11, context=6, layers=1, heads=4, width=16, **options)
-    run = functools.partial(GPT(size).apply, {"params": params(size)})
+    run = jax.jit(functools.partial(GPT(size).apply, {"params": params(size)}))
     cache, found = empty_cache(size, 2, jnp.float32), []
     assert cache[0][0].shape[1] == (options["kv_heads"] or 4)
     for start, stop in ((0, 3), (3, 5), (5, 6)):  # a prompt, several tokens at once, a single one

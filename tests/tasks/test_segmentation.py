@@ -46,7 +46,8 @@ def batch_of(generator: np.random.Generator, k: int = 1) -> dict[str, np.ndarray
 def test_the_loss_is_the_weighted_mean_of_each_image() -> None:
     batch = batch_of(np.random.default_rng(0), 3)
     weights = (1.0, 2.0, 5.0)
-    out = segmentation.loss(model, weights)(STATE.params, {}, batch, jax.random.key(0), True)
+    loss = jax.jit(segmentation.loss(model, weights), static_argnums=4)
+    out = loss(STATE.params, {}, batch, jax.random.key(0), True)
     labels = batch["label_map"][:, 1::3, 1::3]
     logp = np.log(np.exp(batch["image"]) / np.exp(batch["image"]).sum(-1, keepdims=True))
     expected, right, pixels = [], 0, 0
@@ -68,6 +69,7 @@ def test_an_image_without_labels_counts_for_nothing_and_has_no_gradient() -> Non
     batch["label_map"][1] = 255
     loss = segmentation.loss(model, (1.0, 1.0, 1.0), dice=1.0, lovasz=1.0)
 
+    @jax.jit
     def value(image: Any, rows: Any) -> Any:
         out = loss(
             STATE.params, {}, {**batch, "image": image, "mask": rows}, jax.random.key(0), True

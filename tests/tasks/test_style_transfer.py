@@ -28,13 +28,13 @@ from tests.tasks.test_predictors import untrained
 def test_the_photograph_has_no_content_loss_and_the_style_no_style_loss() -> None:
     experiment, state = untrained("style_transfer")
     _, vgg, grams = experiment.models
-    perceptual = style_transfer.Perceptual(vgg, grams, 3.0)
+    perceptual = jax.jit(style_transfer.Perceptual(vgg, grams, 3.0))
     image = jax.random.uniform(jax.random.key(0), (2, 16, 16, 3))
     found = perceptual(state.params, {}, image, image)
     np.testing.assert_allclose(found["content"], 0, atol=1e-6)
     np.testing.assert_allclose(found["total"], found["content"] + 3 * found["style"], rtol=1e-6)
     # the Gram matrices of the first picture as the style
-    features = vgg.on(state.params, {}, image[:1])
+    features = jax.jit(vgg.on)(state.params, {}, image[:1])
     own = {**state.params, "grams": {layer: gram(features[layer])[0] for layer in STYLE}}
     style = perceptual(own, {}, image, image)["style"]
     assert float(style[0]) == pytest.approx(0, abs=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -47,6 +48,7 @@ def example() -> tuple[dict[str, Any], dict[str, Any]]:
     return {**params, "cosine": jnp.asarray(cosine, jnp.float32)}, batch
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def total(kind: task.Kind, params: Any, batch: Any) -> Any:
     out = task.loss(Given(), kind, 0.3, 5.0)(params, {}, batch, jax.random.key(0), True)  # type: ignore[arg-type]
     return out.loss.total, out.loss.weight

@@ -34,7 +34,10 @@ TEMPLATE = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in BATCH.it
 
 
 def started(found: tuning.Tuned, batch: Any = BATCH) -> dict[str, Any]:
-    return {model.name: model.init(jax.random.key(1), batch)["params"] for model in found.models}
+    def start() -> dict[str, Any]:
+        return {m.name: m.init(jax.random.key(1), batch)["params"] for m in found.models}
+
+    return jax.jit(start)()
 
 
 def drawn(params: Any) -> Any:
@@ -61,7 +64,7 @@ def by_pairs(params: Any, scale: float) -> Any:
         return y + x @ found["kernel"] + found["bias"][None]
 
     with nn.intercept_methods(dense):
-        return NET.apply({"params": params["net"]}, BATCH["tokens"])
+        return jax.jit(lambda p: NET.apply({"params": p}, BATCH["tokens"]))(params["net"])
 
 
 @pytest.mark.slow
@@ -96,8 +99,9 @@ def test_only_what_is_named_is_trained() -> None:
     objectives = {"changes": Objective(classification.loss(found), optimizer)}
     opt = {"changes": optimizer.init(params["changes"])}
     state, losses = State(jnp.int32(0), params, {}, opt), []
+    step = jax.jit(lambda state, batch: train_step(objectives, state, batch, seed=0))
     for _ in range(5):
-        state, metrics = train_step(objectives, state, BATCH, seed=0)
+        state, metrics = step(state, BATCH)
         losses.append(float(metrics["changes/loss"].total))
     assert losses[-1] < 0.9 * losses[0]
     jax.tree.map(np.testing.assert_array_equal, state.params["net"], params["net"])
