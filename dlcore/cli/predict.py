@@ -154,7 +154,7 @@ def _answers(
     if not isinstance(predictor, Predictor):
         raise UsageError(f"this model reads nothing: {_takes(predictor)}")
     for text in filter(os.path.isfile, options.text):
-        _say(f"note: {text} is read as a text, though there is such a file: name files before --text")
+        _say(f"note: {text} is read as a text, though there is such a file: files go before --text")
     inputs, total = _inputs(predictor, options)
     batch = 1 if "-" in options.files and sys.stdin.isatty() else options.batch
     return answers.answers(predictor, state, inputs, batch), total
