@@ -95,7 +95,7 @@ def pytest_configure(config: pytest.Config) -> None:
     optimised = config.option.optimised or ("nightly" in chosen and "not nightly" not in chosen)
     jax.config.update(UNOPTIMISED, not optimised)
     if not optimised and jax.__version_info__[:2] == (0, 10):
-        os.environ["XLA_FLAGS"] += f" {OLDER_EMITTERS}"
+        os.environ["XLA_FLAGS"] = f"{OLDER_EMITTERS} {os.environ['XLA_FLAGS']}"
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
     config.addinivalue_line("filterwarnings", r"error:::dlcore(\.|$)")
