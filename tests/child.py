@@ -26,7 +26,7 @@ import pytest
 from dlcore.options import flag_names
 from dlcore.runs import catalog
 from dlcore.train.experiment import Experiment
-from tests.conftest import CACHE, OLDER_EMITTERS, UNOPTIMISED
+from tests.conftest import CACHE, UNOPTIMISED
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # their losses compare examples, and refuse microbatches
@@ -64,11 +64,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def _level() -> dict[str, str]:
     """Processes compile as this one does."""
-    older = OLDER_EMITTERS in os.environ["XLA_FLAGS"]
-    return {
-        UNOPTIMISED.upper(): str(int(jax.config.values[UNOPTIMISED])),
-        **({"XLA_FLAGS": OLDER_EMITTERS} if older else {}),
-    }
+    return {UNOPTIMISED.upper(): str(int(jax.config.values[UNOPTIMISED]))}
 
 
 def flags_of(config: Any) -> list[str]:

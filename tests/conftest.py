@@ -64,9 +64,6 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 # slower. The default tier is compiled so but for the tests that take `optimised`. Nightly tests,
 # and all tests with --optimised, see the code that runs see.
 UNOPTIMISED = "jax_disable_most_optimizations"
-# Most programs of the tests are small: XLA's newer code generator takes half of the time in which
-# it compiles them. JAX 0.10 has the older one too; other versions may abort.
-OLDER_EMITTERS = "--xla_cpu_use_fusion_emitters=false"
 
 hypothesis.settings.register_profile(
     "tests", deadline=None, max_examples=20, derandomize=True, database=None
@@ -94,8 +91,6 @@ def pytest_configure(config: pytest.Config) -> None:
     chosen = config.option.markexpr
     optimised = config.option.optimised or ("nightly" in chosen and "not nightly" not in chosen)
     jax.config.update(UNOPTIMISED, not optimised)
-    if not optimised and jax.__version_info__[:2] == (0, 10):
-        os.environ["XLA_FLAGS"] = f"{OLDER_EMITTERS} {os.environ['XLA_FLAGS']}"
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
     config.addinivalue_line("filterwarnings", r"error:::dlcore(\.|$)")
