@@ -106,7 +106,7 @@ def built(name: str, **changes: Any) -> Experiment:
 DISTINCT = (
     "chat_preference",  # two models, one of them frozen
     "faces_orl",  # examples are compared, networks of several folds
-    "gan_mnist",  # objectives that take turns, averaged parameters
+    "gan_mnist",  # several objectives in order, averaged parameters
     "gpt_speeches",
     "mlp_diabetes",  # networks of several folds
     "mlp_digits",
@@ -124,11 +124,6 @@ def experiments(*every_run: str) -> list[Any]:
         pytest.param(name, marks=() if name in every_run else pytest.mark.nightly)
         for name in catalog.names()
     ]
-
-
-def distinct_experiments() -> list[Any]:
-    """Returns all experiments as parameters of a test, those outside `DISTINCT` nightly."""
-    return experiments(*DISTINCT)
 
 
 @functools.cache  # made by the tests alone: children import this module too
@@ -149,14 +144,19 @@ class Child:
     """
 
     def __init__(self, *words: str | Path, folder: Path, **more: str) -> None:
-        self.said = _outputs() / f"{uuid.uuid4().hex}.txt"
+        self.output_file = _outputs() / f"{uuid.uuid4().hex}.txt"
         context = multiprocessing.get_context("forkserver")
         with _outside_environment():
             context.set_forkserver_preload(IMPORTED)
             forkserver.ensure_running()
         self.process = context.Process(
             target=_become,
-            args=([str(word) for word in words], str(folder), str(self.said), _level() | more),
+            args=(
+                [str(word) for word in words],
+                str(folder),
+                str(self.output_file),
+                _level() | more,
+            ),
         )
         self.process.start()
 
@@ -173,7 +173,11 @@ class Child:
 
     def output(self) -> str:
         """Returns the output so far, of standard output and standard error."""
-        return self.said.read_text(encoding="utf-8", errors="replace") if self.said.exists() else ""
+        return (
+            self.output_file.read_text(encoding="utf-8", errors="replace")
+            if self.output_file.exists()
+            else ""
+        )
 
     def send(self, number: int) -> None:
         """Sends a signal."""

@@ -126,9 +126,9 @@ def load(path: Path) -> dict[str, Tree]:
             tree["params"] = jax.tree.map(np.asarray, tuning.merged(tree["params"], merges))
     params = tree["params"]
     pairs = itertools.permutations(params, 2)
-    if apart := [name for name, base in pairs if _are_changes(params[name], params[base])]:
+    if separate := [name for name, base in pairs if _are_changes(params[name], params[base])]:
         raise UsageError(
-            f"{path} holds {apart[0]!r}, changes of another model, apart from that model, as an"
+            f"{path} holds {separate[0]!r}, changes of another model, apart from that model, as an"
             " older dlcore wrote them: dlcore export RUN FILE.npz writes them as one"
         )
     return tree

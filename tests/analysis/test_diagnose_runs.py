@@ -20,11 +20,11 @@ from dlcore.runs import session as runs
 from dlcore.runs.loop import PREEMPTED
 from dlcore.runtime import processes
 from dlcore.train.init import initial
-from tests.child import WHOLE_BATCH, built, distinct_experiments, tiny
+from tests.child import DISTINCT, WHOLE_BATCH, built, experiments, tiny
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", distinct_experiments())
+@pytest.mark.parametrize("name", experiments(*DISTINCT))
 def test_every_experiment_can_be_diagnosed(name: str) -> None:
     """Traced, not compiled: a number for every tensor of every objective."""
     made = built(name)

@@ -83,7 +83,7 @@ def fault(words: list[str], folder: Path) -> str:
         end()
     child.process.join(MORE_SECONDS)
     code, said = child.process.exitcode, child.output()
-    child.said.unlink(missing_ok=True)
+    child.output_file.unlink(missing_ok=True)
     # in a phase that has nothing to save
     stopped_early = code == -signal.SIGTERM and not running(folder) - before
     wrong = []

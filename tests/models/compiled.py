@@ -1,7 +1,8 @@
 """Flax modules whose methods are compiled as one program.
 
 Without `jax.jit`, XLA compiles every operation of a module on its own, which takes most of the time
-of a test. Equal modules share their programs.
+of a test. Equal modules are compiled once for each shape of the arguments: a test that intercepts
+or replaces a part of a module needs a `jax.jit` of its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""BERT: only the masked places meet the softmax and nothing is lost by it; padding is no text;
+"""BERT: only the masked positions meet the softmax and nothing is lost by it; padding is no text;
 fine-tuning takes what it should.
 """
 
@@ -20,19 +20,19 @@ from tests.models.compiled import apply, init
 SIZE, VOCABULARY = Size(layers=1, heads=2, width=8), 20
 TOKENS = np.random.default_rng(0).integers(1, VOCABULARY, (3, 6)).astype(np.int32)
 NET = Masked(VOCABULARY, SIZE)
-PARAMS = jax.jit(NET.init)(jax.random.key(0), TOKENS, TOKENS[:, :1])["params"]
+PARAMS = init(NET, jax.random.key(0), TOKENS, TOKENS[:, :1])["params"]
 
 
 @pytest.mark.slow
-def test_the_loss_over_gathered_places_equals_the_one_over_all_of_them() -> None:
-    places = np.array([[0, 3], [1, 2], [4, 5]])
+def test_the_loss_over_gathered_positions_equals_the_one_over_all_of_them() -> None:
+    positions = np.array([[0, 3], [1, 2], [4, 5]])
     counts = np.zeros(TOKENS.shape, np.float32)
-    np.put_along_axis(counts, places, 1, 1)
+    np.put_along_axis(counts, positions, 1, 1)
 
     def gathered(params):  # type: ignore[no-untyped-def]
-        logits = apply(NET, {"params": params}, TOKENS, places)
+        logits = apply(NET, {"params": params}, TOKENS, positions)
         return optax.softmax_cross_entropy_with_integer_labels(
-            logits, np.take_along_axis(TOKENS, places, 1)
+            logits, np.take_along_axis(TOKENS, positions, 1)
         ).sum()
 
     def full(params):  # type: ignore[no-untyped-def]

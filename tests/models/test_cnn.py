@@ -49,7 +49,7 @@ def textbook(params: Any, norm: str) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("norm", ["none", "batch"])
 def test_equals_loops_in_float64(norm: Any) -> None:
     net = CNN(WIDTHS, hidden=5, classes=3, norm=norm)
-    variables = jax.jit(net.init)(jax.random.key(0), X)
+    variables = init(net, jax.random.key(0), X)
     # Biases start at 0: give them a part to play.
     shaken = jax.tree.map(
         lambda x: x + 0.1 if x.ndim == 1 and norm == "none" else x, variables["params"]
@@ -65,7 +65,7 @@ def test_equals_loops_in_float64(norm: Any) -> None:
 @pytest.mark.slow
 def test_batch_statistics_change_in_training_alone() -> None:
     net = CNN(WIDTHS, hidden=5, classes=3, norm="batch")
-    variables = jax.jit(net.init)(jax.random.key(0), X)
+    variables = init(net, jax.random.key(0), X)
     _, after = apply(net, variables, X, train=False, mutable="batch_stats")
     jax.tree.map(np.testing.assert_array_equal, after["batch_stats"], variables["batch_stats"])
     _, after = apply(net, variables, X, train=True, mutable="batch_stats")

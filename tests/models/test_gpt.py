@@ -18,6 +18,7 @@ import pytest
 from dlcore.data.packing import pack
 from dlcore.models.gpt import GPT, Size, empty_cache
 from tests.kernels import test_activations, test_attention, test_norm
+from tests.models.compiled import apply
 
 LEARNED = Size(vocabulary=11, context=8, layers=2, heads=2, width=8)
 ROTARY = dataclasses.replace(LEARNED, rotary=True)
@@ -152,7 +153,7 @@ COMBINATIONS = [
 )
 def test_token_by_token_with_a_cache_equals_all_at_once(options: dict[str, Any]) -> None:
     size = Size(vocabulary=11, context=6, layers=1, heads=4, width=16, **options)
-    run = jax.jit(functools.partial(GPT(size).apply, {"params": params(size)}))
+    run = functools.partial(apply, GPT(size), {"params": params(size)})
     cache, found = empty_cache(size, 2, jnp.float32), []
     assert cache[0][0].shape[1] == (options["kv_heads"] or 4)
     for start, stop in ((0, 3), (3, 5), (5, 6)):  # a prompt, several tokens at once, a single one

@@ -17,6 +17,7 @@ from dlcore.data.packing import pack
 from dlcore.kernels.rotary_scaling import Rope
 from dlcore.models.apply import infer
 from dlcore.models.gpt import GPT, Size, empty_cache
+from tests.models.compiled import apply
 from tests.models.test_gpt import LEARNED, MODERN, ROTARY, TOKENS, forward, params
 
 WINDOW = dataclasses.replace(MODERN, window=3)
@@ -84,7 +85,7 @@ PADDED = [LEARNED, WINDOW, CAPPED, SCALED, SHARED, dataclasses.replace(MODERN, s
 def test_a_padded_row_has_the_logits_that_it_has_alone(size: Size) -> None:
     padding = np.array([0, 3])
     rows = np.where(np.arange(8) < padding[:, None], 7, TOKENS)
-    found = jax.jit(GPT(size).apply)({"params": params(size)}, rows, padding=padding)
+    found = apply(GPT(size), {"params": params(size)}, rows, padding=padding)
     np.testing.assert_allclose(found[0], forward(size, params(size), TOKENS[:1])[0], atol=1e-4)
     alone = forward(size, params(size), TOKENS[1:, 3:])[0]
     np.testing.assert_allclose(found[1, 3:], alone, rtol=1e-4, atol=1e-4)
@@ -95,7 +96,8 @@ def test_a_padded_row_has_the_logits_that_it_has_alone(size: Size) -> None:
 @pytest.mark.parametrize("size", [WINDOW, SHARED], ids=["window", "shared"])
 def test_packed_documents_have_the_logits_that_they_have_alone(size: Size) -> None:
     rows: dict[str, Any] = pack([TOKENS[0, :5], TOKENS[1, :4]], 8)
-    packed = jax.jit(GPT(size).apply)(
+    packed = apply(
+        GPT(size),
         {"params": params(size)},
         rows["tokens"],
         segment=rows["segment"],

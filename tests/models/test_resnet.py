@@ -13,7 +13,7 @@ import pytest
 
 from dlcore.errors import UsageError
 from dlcore.models.resnet import ResNet
-from tests.models.compiled import apply
+from tests.models.compiled import apply, init
 from tests.models.test_cnn import convolved, in_float64
 
 X = np.random.default_rng(0).standard_normal((2, 6, 8, 1)).astype(np.float32)
@@ -53,7 +53,7 @@ def textbook(tree: Any, images: np.ndarray, pool: str) -> np.ndarray:
 @pytest.mark.parametrize("pool", ["before", "after"])
 def test_equals_loops_in_float64_on_an_image_that_is_padded(pool: Any) -> None:
     net = ResNet((4,), (1,), classes=3, stem=3, patch=2, pool=pool, norm="none")
-    params = shaken(jax.jit(net.init)(jax.random.key(0), X)["params"])
+    params = shaken(init(net, jax.random.key(0), X)["params"])
     # 6 x 8 -> 8 x 8: what 2 x 2 patches, halved, divide
     padded = np.pad(X, ((0, 0), (1, 1), (0, 0), (0, 0)))
     np.testing.assert_allclose(
@@ -70,7 +70,7 @@ def test_training_drops_the_branch_of_some_rows_and_doubles_it_for_the_others() 
     with twice the branch.
     """
     net = ResNet((4,), (1,), classes=3, stem=3, norm="none", drop=0.5)
-    params = shaken(jax.jit(net.init)(jax.random.key(0), X)["params"])
+    params = shaken(init(net, jax.random.key(0), X)["params"])
     without = ResNet((4,), (0,), classes=3, stem=3, norm="none")
     images = np.repeat(X[:1], 20, 0)
     run = jax.jit(

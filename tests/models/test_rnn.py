@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from dlcore.models.rnn import RNN, Reader, Recurrent
-from tests.models.compiled import apply
+from tests.models.compiled import apply, init
 
 CELLS = ["elman", "lstm", "gru"]
 X = jnp.asarray(np.random.default_rng(0).standard_normal((2, 6, 3)), jnp.float32)
 
 
 def made(net: Any, *args: Any) -> Any:
-    return jax.jit(net.init)(jax.random.key(0), *args)
+    return init(net, jax.random.key(0), *args)
 
 
 @pytest.mark.slow

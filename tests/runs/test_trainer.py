@@ -25,7 +25,7 @@ from dlcore.runs.program import SingleProgram
 from dlcore.runs.trainer import Trainer
 from dlcore.train.evaluate import LossEvaluation
 from dlcore.train.recipe import Recipe
-from tests.child import card, distinct_experiments, logged, tiny, without_times
+from tests.child import DISTINCT, card, experiments, logged, tiny, without_times
 from tests.train import budget
 
 # card.json is an interface: other tools read these names.
@@ -156,7 +156,7 @@ def check_log(run: Path, run_card: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", distinct_experiments())
+@pytest.mark.parametrize("name", experiments(*DISTINCT))
 def test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits(
     name: str, compiled: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
