@@ -26,7 +26,7 @@ import pytest
 from dlcore.options import flag_names
 from dlcore.runs import catalog
 from dlcore.train.experiment import Experiment
-from tests.conftest import CACHE, UNOPTIMISED
+from tests.conftest import CACHE, HAS_OLDER_GENERATOR, OLDER_GENERATOR, UNOPTIMISED
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # their losses compare examples, and refuse microbatches
@@ -64,7 +64,12 @@ def environment(**more: str) -> dict[str, str]:
 
 def _level() -> dict[str, str]:
     """Processes compile as this one does."""
-    return {UNOPTIMISED.upper(): str(int(jax.config.values[UNOPTIMISED]))}
+    unoptimised = jax.config.values[UNOPTIMISED]
+    flag = "--{}={}".format(*OLDER_GENERATOR).lower()
+    return {
+        UNOPTIMISED.upper(): str(int(unoptimised)),
+        **({"XLA_FLAGS": flag} if unoptimised and HAS_OLDER_GENERATOR else {}),
+    }
 
 
 def flags_of(config: Any) -> list[str]:

@@ -12,8 +12,9 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 # Before jaxlib is loaded: a program from the cache makes it print pages about features of the
 # processor that it did not use.
@@ -21,8 +22,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import hypothesis
 import jax
+import jax.monitoring
 import jaxtyping
 import pytest
+from jax._src import compiler
 
 from tests import annotations
 
@@ -64,6 +67,10 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 # slower. The default tier is compiled so but for the tests that take `optimised`. Nightly tests,
 # and all tests with --optimised, see the code that runs see.
 UNOPTIMISED = "jax_disable_most_optimizations"
+# Then also with XLA's older code generator, where JAX has it still (later versions refuse the
+# flag): it compiles a small program in half of the time, and the suite compiles ten thousand.
+OLDER_GENERATOR = ("xla_cpu_use_fusion_emitters", "False")
+HAS_OLDER_GENERATOR = jax.__version_info__[:2] == (0, 10)
 
 hypothesis.settings.register_profile(
     "tests", deadline=None, max_examples=20, derandomize=True, database=None
@@ -79,6 +86,20 @@ MARKERS = (
         " runs these, and nothing else does"
     ),
 )
+
+
+usual_options = compiler.get_compile_options
+
+
+def options_of_tests(*args: Any, **kwargs: Any) -> Any:
+    """JAX's options of a compilation, with the older code generator where passes are left out."""
+    options = usual_options(*args, **kwargs)
+    if HAS_OLDER_GENERATOR and jax.config.values[UNOPTIMISED]:
+        options.env_option_overrides = [*options.env_option_overrides, OLDER_GENERATOR]
+    return options
+
+
+compiler.get_compile_options = options_of_tests
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -169,6 +190,20 @@ def optimised() -> Iterator[None]:
     jax.config.update(UNOPTIMISED, False)
     yield
     jax.config.update(UNOPTIMISED, before)
+
+
+@pytest.fixture
+def compiled() -> Iterator[Callable[[], int]]:
+    """Returns a function of how many programs XLA has compiled or loaded so far."""
+    seen: list[str] = []
+
+    def note(event: str, seconds: float, **more: Any) -> None:
+        if event.endswith("backend_compile_duration"):
+            seen.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    yield lambda: len(seen)
+    jax.monitoring.unregister_event_duration_listener(note)
 
 
 @pytest.fixture(scope="session")

@@ -117,7 +117,7 @@ def samples(
         batch = source.gather(np.arange(count))
         x, target = batch["x"], batch["target"]
         lines = {
-            f"{name}, at the start": (net, net.init(key, x)["params"])
+            f"{name}, at the start": (net, jax.jit(net.init)(key, x)["params"])
             for name, net in untrained.items()
         }
         lines |= {f"{name}, trained": (net, state.params[model]) for name, net in trained.items()}

@@ -23,6 +23,10 @@ from dlcore.sharding import replicated
 from dlcore.train.step import State
 
 ITEM = "default"  # Orbax's name of the only item of a checkpoint
+# Orbax divides an array among the devices that have a copy of it, and compiles a program for each
+# shape and part. Below so many bytes in a part, one device writes all of the array.
+LEAST_PART = 2**24
+ocp.type_handlers.get_type_handler(jax.Array)._min_slice_bytes_for_replica_parallel = LEAST_PART
 ONLY_BEST = "only_best"  # this key among a checkpoint's metrics: it is no regular checkpoint
 
 

@@ -132,6 +132,7 @@ def test_a_disk_that_fills_up_while_training(
     assert card(stopped)["status"] == "done"
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.skipif(
     not ROOT or not shutil.which("unshare"),
@@ -174,6 +175,7 @@ def test_a_real_full_disk(tmp_path: Path) -> None:
     assert "then 0" in done.stdout, done
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.skipif(
     ROOT and not shutil.which("setpriv"),

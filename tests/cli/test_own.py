@@ -45,7 +45,7 @@ def data(kind: str) -> Path:
     ("experiment", "kind", "metric"),
     [
         ("cnn_mnist", "images", "accuracy"),
-        ("bert_clinc", "texts", "accuracy"),
+        pytest.param("bert_clinc", "texts", "accuracy", marks=pytest.mark.nightly),
         ("gpt_tiny_shakespeare", "corpus", "loss"),
         pytest.param("transformer_multi30k", "pairs", "bleu", marks=pytest.mark.nightly),
         pytest.param("resnet_cifar10", "images", "accuracy", marks=pytest.mark.nightly),

@@ -240,7 +240,7 @@ def test_every_experiment_has_a_row() -> None:
     )
 
 
-QUICK = ("mlp_digits", "mlp_diabetes", "gpt_tiny_shakespeare")
+QUICK = ("mlp_digits", "mlp_diabetes")
 
 
 @pytest.mark.slow

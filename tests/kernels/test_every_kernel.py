@@ -192,6 +192,21 @@ def test_derivatives_equal_finite_differences(case: Case) -> None:
 
 
 @each(lambda case: case.batched)
+def test_an_example_does_not_depend_on_its_batch(case: Case) -> None:
+    """In a batch of nothing but itself, an example has the values that it has among the others."""
+    x = inputs(case, np.float32)
+    together = np.asarray(compiled(case)(*x))
+    for i in range(len(together)):
+        only = np.full(len(together), i)
+        found = compiled(case)(
+            *(np.asarray(a)[only] if place in case.batched else a for place, a in enumerate(x))
+        )
+        for row in np.asarray(found):
+            np.testing.assert_allclose(row, together[i], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.nightly
+@each(lambda case: case.batched)
 def test_a_batch_equals_its_examples_one_by_one(case: Case) -> None:
     x = inputs(case, np.float32)
     together = np.asarray(compiled(case)(*x))

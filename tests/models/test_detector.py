@@ -12,6 +12,7 @@ import pytest
 from dlcore.errors import UsageError
 from dlcore.models.detector import CentreDetector, Pyramid, check
 from dlcore.models.set_detector import SetDetector
+from tests.models.compiled import apply, init
 
 IMAGES = np.random.default_rng(0).standard_normal((3, 32, 48, 3)).astype(np.float32)
 NETS = {
@@ -22,7 +23,7 @@ NETS = {
 
 def initial(net: Any) -> np.ndarray:
     """The outputs with which training starts."""
-    return np.asarray(net.apply(jax.jit(net.init)(jax.random.key(0), IMAGES), jnp.asarray(IMAGES)))
+    return np.asarray(apply(net, init(net, jax.random.key(0), IMAGES), IMAGES))
 
 
 @pytest.mark.slow

@@ -201,6 +201,7 @@ def test_the_generator_past_the_context_writes_the_same_greedy_text() -> None:
         generate(LEARNED, params(LEARNED), prompt, jax.random.key(0), *how, -1)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_rows_of_one_prompt_draw_different_texts_with_proposals() -> None:
     prompt = np.stack([PROMPTS[0]] * 2)

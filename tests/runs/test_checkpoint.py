@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from dlcore import sharding
 from dlcore.errors import UsageError
-from dlcore.runs.checkpoint import Checkpoints
+from dlcore.runs.checkpoint import LEAST_PART, Checkpoints
+from dlcore.runs.checksum import compiled_checksum
 from dlcore.train.step import State
 
 # Readers that Orbax leaves waiting when a file is damaged complain when they go.
@@ -143,3 +148,28 @@ def test_a_failed_save_leaves_no_threads(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(UsageError, match="No space left"):
         kept.close()
     assert closed == [None]
+
+
+@pytest.mark.parametrize(("least", "programs"), [(LEAST_PART, 0), (256, 8)])
+def test_small_arrays_are_written_without_a_program_for_each_part(
+    least: int,
+    programs: int,
+    tmp_path: Path,
+    compiled: Callable[[], int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of the eight devices that have a copy, each writes a part where the parts are large."""
+    handler = ocp.type_handlers.get_type_handler(jax.Array)
+    monkeypatch.setattr(handler, "_min_slice_bytes_for_replica_parallel", least)
+    everywhere = NamedSharding(sharding.layout("jit", "").mesh, P())
+    array = jnp.asarray(np.random.default_rng(0).standard_normal((64, 8)), jnp.float32)
+    ours = jax.device_put(State(jnp.asarray(1, jnp.int32), {"net": array}, {}, {}), everywhere)
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    jax.block_until_ready(compiled_checksum(ours))
+    before = compiled()
+    checkpoints.save(ours, 1)
+    assert compiled() - before == programs
+    checkpoints.close()
+    found = Checkpoints(tmp_path / "checkpoints")
+    assert same(found.restore(abstract(ours)), ours)
+    found.close()

@@ -213,6 +213,7 @@ def test_one_that_cannot_start_is_reported_before_anything_is_trained(
         trackers.imported("wandb")
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_mlflow_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow", reason="needs the extra `track`")
@@ -230,6 +231,7 @@ def test_mlflow_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert SECRET not in Path("run/card.json").read_text()
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_wandb_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb", reason="needs the extra `track`")

@@ -13,7 +13,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import jax
-import jax.monitoring
 import numpy as np
 import pytest
 
@@ -66,20 +65,6 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def trained(name: str, flags: RunOptions) -> int:
     """Train an experiment at its smallest."""
     return runs.train(catalog.load(catalog.find(name)), tiny(name), flags)
-
-
-@pytest.fixture
-def compiled() -> Any:
-    """How many programs XLA has compiled or loaded so far."""
-    seen: list[str] = []
-
-    def note(event: str, seconds: float, **more: Any) -> None:
-        if event.endswith("backend_compile_duration"):
-            seen.append(event)
-
-    jax.monitoring.register_event_duration_secs_listener(note)
-    yield lambda: len(seen)
-    jax.monitoring.unregister_event_duration_listener(note)
 
 
 @pytest.mark.quick

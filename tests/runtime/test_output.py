@@ -203,7 +203,9 @@ def limited() -> Iterator[Callable[[int], None]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [1000, 2500, 4000, pytest.param(6000, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize(
+    "size", [2500, *(pytest.param(n, marks=pytest.mark.nightly) for n in (1000, 4000, 6000))]
+)
 def test_a_limit_on_the_size_of_files(
     size: int, limited: Callable[[int], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -98,7 +98,7 @@ def newest(run: Path) -> int:
     )
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [0, pytest.param(1, marks=pytest.mark.nightly)])
 def test_a_process_that_dies_ends_the_other_at_once_and_nothing_saved_is_lost(
     rank: int, tmp_path: Path
 ) -> None:
@@ -142,6 +142,7 @@ def test_ctrl_c_in_one_of_two_processes_saves_in_both(tmp_path: Path) -> None:
     assert card(tmp_path / "run")["step"] == newest(tmp_path / "run") > 0
 
 
+@pytest.mark.nightly
 def test_the_first_process_may_take_its_time_at_the_end(tmp_path: Path) -> None:
     """It alone draws samples; the others wait for it for longer than a heartbeat."""
     page = (
@@ -157,6 +158,7 @@ def test_the_first_process_may_take_its_time_at_the_end(tmp_path: Path) -> None:
     assert card(tmp_path / "run")["status"] == "done"
 
 
+@pytest.mark.nightly
 def test_a_process_that_freezes_is_taken_for_dead(tmp_path: Path) -> None:
     with pair(lambda _: endless("--heartbeat", "2"), tmp_path) as (first, second):
         until(lambda: bool(logged(tmp_path / "run", "train")))

@@ -18,7 +18,8 @@ import pytest
 from dlcore.cli import main as cli
 from tests.child import Child, card, flags_of, logged, run, tiny
 
-pytestmark = pytest.mark.slow
+# side by side and alone have the same bits in programs that are compiled as runs are
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("optimised")]
 
 SEEDS, STEPS = 3, 23
 OFTEN = ["--steps", str(STEPS), "--save-every", "7", "--log-every", "5", "--eval-every", "8"]
@@ -171,6 +172,7 @@ def test_stopped_and_gone_on_with_alone_or_together(tmp_path: Path) -> None:
         assert len(places) == len(set(places))
 
 
+@pytest.mark.nightly
 def test_killed_they_go_on_from_the_last_sound_step_that_all_have_saved(tmp_path: Path) -> None:
     begin = [
         *words("mlp_digits", "runs", "--seeds", 2, "--steps", "300", "--save-every", "20"),

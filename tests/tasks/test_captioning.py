@@ -62,10 +62,11 @@ def test_probabilities_are_those_of_the_loss() -> None:
     experiment, state = untrained("captioning_emoji")
     predictor: Any = experiment.predictor
     images = jnp.asarray(experiment.splits.test.arrays["image"][:3])
-    tokens, total, weights = predictor.describer.search(state.params, images, 2)
+    search = jax.jit(predictor.describer.search, static_argnums=2)
+    tokens, total, weights = search(state.params, images, 2)
     (model,) = experiment.models
     before = np.concatenate([np.ones((3, 1), np.int32), tokens[:, :-1]], 1)
-    logits = model.on(state.params, {}, to_signed(images), before)
+    logits = jax.jit(model.on)(state.params, {}, to_signed(images), before)
     logp = np.asarray(jax.nn.log_softmax(logits))
     for i in range(3):
         ends = np.flatnonzero(tokens[i] == END)
@@ -93,7 +94,8 @@ def test_own_pictures_are_captioned_alike_in_any_company(tmp_path: Path) -> None
     np.testing.assert_array_equal(predictor.items([tmp_path / "clear.png"], [])[0], white)
     np.testing.assert_array_equal(predictor.item(clear), white)
     greedy = with_options(predictor, CaptionOptions(beams=1)).batch(state, items)
-    tokens = predictor.describer.search(state.params, jnp.asarray(images), 1)[0]
+    search = jax.jit(predictor.describer.search, static_argnums=2)
+    tokens = search(state.params, jnp.asarray(images), 1)[0]
     vocabulary = experiment.splits.facts.vocabulary
     assert [answer["caption"] for answer, _ in greedy] == [text(t, vocabulary) for t in tokens]
     (tmp_path / "bad.png").write_text("no picture")

@@ -59,7 +59,9 @@ def test_contrast_worked_out_view_by_view() -> None:
         partner = (i + ROWS) % (2 * ROWS)
         losses.append(np.log(sum(np.exp(x) for x in logits.values())) - logits[partner])
         nearest.append(max(logits, key=lambda j: logits[j]) == partner)
-    out = contrastive.loss(Given(), 0.5)(params, {}, batch, jax.random.key(0), True)  # type: ignore[arg-type]
+    given: Any = Given()
+    loss = contrastive.loss(given, 0.5)
+    out = jax.jit(lambda p: loss(p, {}, batch, jax.random.key(0), True))(params)
     found = {name: float(m.total / m.weight) for name, m in out.metrics.items()}
     assert found["contrast"] == pytest.approx(np.mean(losses), rel=1e-5)
     assert found["views_matched"] == pytest.approx(np.mean(nearest))
@@ -74,7 +76,7 @@ def test_the_probe_uses_labels_that_are_allowed_and_no_others() -> None:
         out = contrastive.loss(Given(), 0.5)(given, {}, batch, jax.random.key(0), True)  # type: ignore[arg-type]
         return out.loss.total
 
-    slope = np.asarray(jax.grad(total)(params["logits"]))
+    slope = np.asarray(jax.jit(jax.grad(total))(params["logits"]))
     assert slope.any(1).tolist() == [True, False, True, False, False] + [False] * ROWS
 
 
@@ -88,7 +90,7 @@ def test_no_gradient_of_the_probe_reaches_the_encoder() -> None:
     def logits(params: Any) -> Any:
         return (model({"net": params}, state.extra, batch, None, False)[0].logits ** 2).sum()
 
-    slope = jax.grad(logits)(jax.tree.map(lambda x: x + 0.1, state.params["net"]))
+    slope = jax.jit(jax.grad(logits))(jax.tree.map(lambda x: x + 0.1, state.params["net"]))
     assert np.abs(slope.pop("probe")["kernel"]).max() > 0
     assert not any(np.asarray(leaf).any() for leaf in jax.tree.leaves(slope))
 
@@ -99,9 +101,15 @@ def test_views_differ_and_predictions_see_the_image_itself() -> None:
     model = experiment.models[0]
     batch = {name: jnp.asarray(x) for name, x in experiment.train.gather(np.arange(6)).items()}
     batch["row"] = jnp.arange(6)
-    (views,), options = model.inputs(batch, jax.random.key(0), True)
+
+    @jax.jit
+    def augmented(batch: Any) -> Any:
+        (views,), options = model.inputs(batch, jax.random.key(0), True)
+        return views, options["row"]
+
+    views, row = augmented(batch)
     assert views.shape[0] == 12
-    assert options["row"].tolist() == [*range(6)] * 2
+    assert row.tolist() == [*range(6)] * 2
     assert float(jnp.abs(views[:6] - views[6:]).mean()) > 0.05
     (alone,), _ = model.inputs(batch, None, False)
     np.testing.assert_allclose(
