@@ -68,7 +68,7 @@ def _level() -> dict[str, str]:
     flag = "--{}={}".format(*OLDER_GENERATOR).lower()
     return {
         UNOPTIMISED.upper(): str(int(unoptimised)),
-        **({"XLA_FLAGS": flag} if unoptimised and HAS_OLDER_GENERATOR else {}),
+        "XLA_FLAGS": flag if unoptimised and HAS_OLDER_GENERATOR else "",
     }
 
 
@@ -112,7 +112,6 @@ DISTINCT = (
     "chat_preference",  # two models, one of them frozen
     "faces_orl",  # examples are compared, networks of several folds
     "gan_mnist",  # several objectives in order, averaged parameters
-    "gpt_speeches",
     "mlp_diabetes",  # networks of several folds
     "mlp_digits",
     "resnet_cifar10",  # statistics of batches

@@ -23,6 +23,7 @@ from dlcore.train.predictor import (
     Generator,
     Predictor,
     files_per_item,
+    of_messages,
     reads,
     with_options,
 )
@@ -84,8 +85,10 @@ class TrainedModel:
         Args:
             inputs: for a model of text a string, for others the path of a file, an array of one
                 example or Pillow's image; or a list, or an array, of several. Where a model
-                takes several files at a time, such as two to compare, one input is a tuple. An
-                array is one example if it has the shape of one, else several along axis 0.
+                takes several files at a time, such as two to compare, one input is a tuple. For
+                a model of dialogues a list of messages, such as [{"role": "user", "content":
+                "Hello"}], is one input. An array is one example if it has the shape of one, else
+                several along axis 0.
             batch: largest number of examples that are computed together.
             options: the flags of `dlcore predict` for this model, such as `top=3`.
 
@@ -194,6 +197,9 @@ def _several(predictor: Predictor, inputs: object) -> tuple[bool, list[object]]:
         return True, [inputs]
     if isinstance(inputs, str | Path) or hasattr(inputs, "convert"):
         return reads(predictor) != "table", [inputs]
+    mappings = isinstance(inputs, list) and all(isinstance(each, Mapping) for each in inputs)
+    if mappings and inputs and of_messages(predictor):
+        return True, [inputs]
     if not hasattr(inputs, "shape"):
         if not isinstance(inputs, Iterable):
             raise UsageError(f"a {type(inputs).__name__} is neither an input nor a list of inputs")

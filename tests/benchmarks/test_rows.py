@@ -10,7 +10,7 @@ import pytest
 from tests.benchmarks import compare, rows
 
 ROWS = [module.name for module in pkgutil.iter_modules(rows.__path__)]
-EVERY_RUN = ("gpt", "mlp")
+EVERY_RUN = ("mlp",)
 
 
 @pytest.mark.slow

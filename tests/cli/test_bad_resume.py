@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import warnings
@@ -69,6 +70,7 @@ def test_other_versions_and_another_commit_are_said_and_kept(
             | {
                 "versions": record["versions"] | {"jax": "0.1"},
                 "git": {"commit": "a" * 40, "clean": True},
+                "xla_flags": os.environ["XLA_FLAGS"],
             }
         )
     )

@@ -46,7 +46,7 @@ def data(kind: str) -> Path:
     [
         ("cnn_mnist", "images", "accuracy"),
         pytest.param("bert_clinc", "texts", "accuracy", marks=pytest.mark.nightly),
-        ("gpt_tiny_shakespeare", "corpus", "loss"),
+        pytest.param("gpt_tiny_shakespeare", "corpus", "loss", marks=pytest.mark.nightly),
         pytest.param("transformer_multi30k", "pairs", "bleu", marks=pytest.mark.nightly),
         pytest.param("resnet_cifar10", "images", "accuracy", marks=pytest.mark.nightly),
         pytest.param("vit_fashion_mnist", "images", "accuracy", marks=pytest.mark.nightly),

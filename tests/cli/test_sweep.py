@@ -69,6 +69,7 @@ def test_a_grid_is_run_ranked_shown_and_not_run_again(
     assert kept()["trials"] == trials
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_stopped_trial_goes_on(started: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["sweep", "mlp_digits", "seed=3,4", "--metric", "validation/accuracy", *FLAGS]

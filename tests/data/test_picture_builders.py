@@ -35,6 +35,7 @@ def test_transparency_becomes_white() -> None:
     assert (found == 255).all()
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @given("noto_emoji_captions")
 def test_every_emoji_is_in_one_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

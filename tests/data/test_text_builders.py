@@ -42,6 +42,7 @@ def test_phrases_of_held_out_sentences_alone_are_not_for_training() -> None:
     assert texts - {text for text, _ in without} == {kept}
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @given("sst2")
 def test_no_phrase_of_training_is_tested(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from dlcore.data.stream import Stream
 from dlcore.errors import UsageError
 from dlcore.runs import catalog
 from dlcore.train.init import initial
-from tests.child import built, tiny
+from tests.child import DISTINCT, built, experiments, tiny
 
 
-@pytest.mark.parametrize("name", catalog.names())
+@pytest.mark.parametrize("name", experiments(*DISTINCT))
 def test_the_model_of_a_run_is_built_without_its_data(name: str) -> None:
     whole = built(name)
     facts = Facts.from_json(whole.splits.facts.to_json())

@@ -236,6 +236,7 @@ def finite(case: Case) -> dict[str, tuple[Any, ...]]:
     }
 
 
+@pytest.mark.nightly
 @each(lambda case: case.grads and finite(case))
 def test_gradients_are_finite_at_finite_edges(case: Case) -> None:
     slopes = jax.jit(jax.grad(lambda *a: case.call(*a).sum(), argnums=tuple(case.grads)))

@@ -38,7 +38,10 @@ NETS: dict[str, Any] = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.nightly) if n == "gru" else n for n in NETS],
+)
 def test_padding_has_no_effect(name: str) -> None:
     encoder_alone = name == "pretrained"
     net, given = NETS[name], texts(3, 7)[: 4 if encoder_alone else 6]

@@ -29,7 +29,7 @@ from tests.child import REPOSITORY, built, environment
 # Numbers that differ, so that a shape tells what it is of.
 SIZE = Size(512, 28, 3, 4, 64, rotary=True, norm="rms", mlp="swiglu")
 ROWS = 16
-MESHES = [pytest.param("data=2,fsdp=4", marks=pytest.mark.slow), "fsdp=8", "fsdp=4,tensor=2"]
+MESHES = [pytest.param("data=2,fsdp=4", marks=pytest.mark.nightly), "fsdp=8", "fsdp=4,tensor=2"]
 
 
 def large(**changes: Any) -> Any:

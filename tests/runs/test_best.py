@@ -175,7 +175,9 @@ def test_commands_use_the_best_state_and_with_last_the_last(
     assert json.dumps(sample_files.load(copy / "samples")) == latest != json.dumps(drawn)
 
 
-@pytest.mark.parametrize("stops", [(3, 17), (15,), (39,), (40,)])
+@pytest.mark.parametrize(
+    "stops", [(3, 17), (40,), *(pytest.param((n,), marks=pytest.mark.nightly) for n in (15, 39))]
+)
 def test_stopped_and_resumed_it_finds_the_same_best_state(
     noisy: Page, whole: Path, stops: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

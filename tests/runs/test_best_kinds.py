@@ -62,6 +62,7 @@ def test_the_best_checkpoint_outlives_the_last_ones(noisy: Page) -> None:
     assert steps_of(Path("run")) == [run_card["best"]["step"], run_card["stopped_early"]]
 
 
+@pytest.mark.usefixtures("optimised")
 def test_seeds_side_by_side_end_with_the_states_that_each_would_have_alone(noisy: Page) -> None:
     flags = dataclasses.replace(FLAGS, seeds=3, out="runs", eval_every=4)
     assert seeds.train(noisy, CONFIG, flags) == 0

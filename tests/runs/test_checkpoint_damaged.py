@@ -103,7 +103,15 @@ def files(folder: Path, step: int) -> Iterator[Path]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "damage", [truncated, emptied, Path.unlink, flipped(0.1), flipped(0.5), flipped(0.9)]
+    "damage",
+    [
+        Path.unlink,
+        flipped(0.5),
+        *(
+            pytest.param(damage, marks=pytest.mark.nightly)
+            for damage in (truncated, emptied, flipped(0.1), flipped(0.9))
+        ),
+    ],
 )
 def test_a_damaged_file_is_noticed_wherever_it_is(
     saved: Path, tmp_path: Path, damage: Callable[[Path], None]

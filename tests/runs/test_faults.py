@@ -80,7 +80,7 @@ def interrupted(act: Callable[..., Any], *numbers: int, call: int = 1) -> Callab
     ("owner", "name", "number", "saved"),
     [
         (program, "compile_step", signal.SIGTERM, 1),
-        (LossEvaluation, "__call__", signal.SIGTERM, 4),
+        pytest.param(LossEvaluation, "__call__", signal.SIGTERM, 4, marks=pytest.mark.nightly),
         (Checkpoints, "save", signal.SIGTERM, 4),
         (LossEvaluation, "__call__", signal.SIGHUP, 4),
     ],

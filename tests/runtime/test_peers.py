@@ -131,6 +131,7 @@ def test_a_process_that_dies_ends_the_other_at_once_and_nothing_saved_is_lost(
     ), "nothing was trained again"
 
 
+@pytest.mark.nightly
 def test_ctrl_c_in_one_of_two_processes_saves_in_both(tmp_path: Path) -> None:
     with pair(
         lambda _: endless("--heartbeat", "1000", "--save-every", "1000000"), tmp_path

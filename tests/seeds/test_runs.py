@@ -200,6 +200,7 @@ def test_killed_they_go_on_from_the_last_sound_step_that_all_have_saved(tmp_path
     equal(folders[0], tmp_path / "alone", steps=300)
 
 
+@pytest.mark.nightly
 def test_without_a_step_in_common_nothing_is_lost(tmp_path: Path) -> None:
     begin = [
         *words("mlp_digits", "runs", "--seeds", 2, "--steps", "40", "--save-every", "20"),

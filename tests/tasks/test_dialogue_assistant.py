@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,7 @@ from dlcore.data.sets import dialogue_answers
 from dlcore.errors import UsageError
 from dlcore.export import answers
 from dlcore.export.answers import Answered, Input, Unread
+from dlcore.export.model import TrainedModel
 from dlcore.models.gpt_batch import Decoding
 from dlcore.tasks import dialogue_assistant
 from dlcore.tasks.conversation import Conversation, Sampling
@@ -139,3 +142,18 @@ def test_a_conversation_has_the_tokens_of_the_template() -> None:
     closing = [] if ended else [special("<|turn|>")]
     expected = [*begin, *hi, *after, *answered, *closing, special("<|user|>"), *hi, *after]
     assert talking.tokens == expected
+
+
+@pytest.mark.slow
+def test_from_python_a_list_of_messages_is_one_dialogue(tmp_path: Path) -> None:
+    experiment = SimpleNamespace(predictor=dialogue_assistant.predictor(ASSISTANT))
+    opened: Any = SimpleNamespace(experiment=experiment, state=state(), folder=tmp_path)
+    model = TrainedModel(opened)
+    short = [entry("user", "Hi"), entry("assistant", "Yes?"), entry("user", "Tea")]
+    one = model(short)
+    assert one["prompt"] == "Tea"
+    several = model([short, short[:1]])
+    assert [each["prompt"] for each in several] == ["Tea", "Hi"]
+    assert several[0]["text"] == one["text"]
+    with pytest.raises(UsageError, match="no message has the role user"):
+        model([entry("assistant", "Hello")])

@@ -126,7 +126,10 @@ TEXTS = ["Zoë 🙂 met José\u0301 in São Paulo .", "", "word " * 40, "👩‍
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ner_conll", "pos_ewt", "slots_atis"])
+@pytest.mark.parametrize(
+    "name",
+    ["ner_conll", *(pytest.param(n, marks=pytest.mark.nightly) for n in ("pos_ewt", "slots_atis"))],
+)
 def test_answers_point_into_the_text_and_do_not_depend_on_their_company(name: str) -> None:
     experiment, state = untrained(name)
     predictor: Any = experiment.predictor
