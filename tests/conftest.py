@@ -160,7 +160,7 @@ def _group(item: pytest.Item) -> str:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _programs_do_not_pile_up() -> Iterator[None]:
+def _memory_is_bounded() -> Iterator[None]:
     """Clears JAX's caches where the process has many memory mappings.
 
     Linux allows 65,530 for each process, and every compiled program takes some: one too many aborts
@@ -196,17 +196,17 @@ def optimised() -> Iterator[None]:
 
 
 @pytest.fixture
-def compiled() -> Iterator[Callable[[], int]]:
-    """Returns a function of how many programs XLA has compiled or loaded so far."""
-    seen: list[str] = []
+def program_count() -> Iterator[Callable[[], int]]:
+    """Returns a function that counts the programs compiled or loaded since the test began."""
+    events: list[str] = []
 
-    def note(event: str, seconds: float, **more: Any) -> None:
+    def listen(event: str, seconds: float, **more: Any) -> None:
         if event.endswith("backend_compile_duration"):
-            seen.append(event)
+            events.append(event)
 
-    jax.monitoring.register_event_duration_secs_listener(note)
-    yield lambda: len(seen)
-    jax.monitoring.unregister_event_duration_listener(note)
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield lambda: len(events)
+    jax.monitoring.unregister_event_duration_listener(listen)
 
 
 @pytest.fixture(scope="session")

@@ -23,8 +23,8 @@ from dlcore.train.predictor import (
     Generator,
     Predictor,
     files_per_item,
-    of_messages,
     reads,
+    takes_messages,
     with_options,
 )
 from dlcore.train.step import State
@@ -198,7 +198,7 @@ def _several(predictor: Predictor, inputs: object) -> tuple[bool, list[object]]:
     if isinstance(inputs, str | Path) or hasattr(inputs, "convert"):
         return reads(predictor) != "table", [inputs]
     mappings = isinstance(inputs, list) and all(isinstance(each, Mapping) for each in inputs)
-    if mappings and inputs and of_messages(predictor):
+    if mappings and inputs and takes_messages(predictor):
         return True, [inputs]
     if not hasattr(inputs, "shape"):
         if not isinstance(inputs, Iterable):

@@ -23,11 +23,12 @@ from dlcore.sharding import replicated
 from dlcore.train.step import State
 
 ITEM = "default"  # Orbax's name of the only item of a checkpoint
-# Orbax divides an array among the devices that have a copy of it, and compiles a program for each
-# shape and part. Below so many bytes in a part, one device writes all of the array.
-LEAST_PART = 2**24
-ocp.type_handlers.get_type_handler(jax.Array)._min_slice_bytes_for_replica_parallel = LEAST_PART
 ONLY_BEST = "only_best"  # this key among a checkpoint's metrics: it is no regular checkpoint
+# Orbax divides a replicated array among the devices, and compiles a program for each shape and
+# part. Where a part has fewer bytes than this, one device writes the whole array.
+MIN_PART_BYTES = 2**24
+array_handler = ocp.type_handlers.get_type_handler(jax.Array)
+array_handler._min_slice_bytes_for_replica_parallel = MIN_PART_BYTES
 
 
 class Unreadable(UsageError):

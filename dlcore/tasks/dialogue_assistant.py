@@ -136,7 +136,7 @@ class AnswerPredictor:
     assistant: Assistant
     options: AnswerOptions = dataclasses.field(default_factory=AnswerOptions)
     reads = "lines"
-    of_messages = True
+    takes_messages = True
     takes = (
         "text files, tables with `text`, JSON lines with `text` or `messages`, --text TEXT, or -"
         " for lines of text in standard input"

@@ -39,7 +39,7 @@ class Predictor(Protocol):
             of text, or is a table of them.
         files_per_item: number of files that make one item, such as 2 where two images are
             compared; `items` is then called with as many files at a time.
-        of_messages: whether an item may be a dialogue, a list of messages: a list of mappings is
+        takes_messages: whether an item may be a dialogue, a list of messages: a list of mappings is
             then one value for `item`.
         in_folder(folder) -> paths: the items of a folder that the user names, files or folders. By
             default all files in it and below it.
@@ -155,9 +155,9 @@ def files_per_item(predictor: Predictor | Generator) -> int:
     return int(getattr(predictor, "files_per_item", 1))
 
 
-def of_messages(predictor: Predictor | Generator) -> bool:
-    """Returns a predictor's `of_messages`; False: it has none."""
-    return bool(getattr(predictor, "of_messages", False))
+def takes_messages(predictor: Predictor | Generator) -> bool:
+    """Returns a predictor's `takes_messages`; False: it has none."""
+    return bool(getattr(predictor, "takes_messages", False))
 
 
 def in_folder(predictor: Predictor | Generator) -> Callable[[Path], list[Path]] | None:

@@ -70,7 +70,7 @@ def test_other_versions_and_another_commit_are_said_and_kept(
             | {
                 "versions": record["versions"] | {"jax": "0.1"},
                 "git": {"commit": "a" * 40, "clean": True},
-                "xla_flags": os.environ["XLA_FLAGS"],
+                "xla_flags": os.environ["XLA_FLAGS"],  # the child that trained had its own
             }
         )
     )

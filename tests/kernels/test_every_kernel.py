@@ -193,13 +193,13 @@ def test_derivatives_equal_finite_differences(case: Case) -> None:
 
 @each(lambda case: case.batched)
 def test_an_example_does_not_depend_on_its_batch(case: Case) -> None:
-    """In a batch of nothing but itself, an example has the values that it has among the others."""
+    """A batch of copies of one example gives the output of that example in the whole batch."""
     x = inputs(case, np.float32)
     together = np.asarray(compiled(case)(*x))
     for i in range(len(together)):
-        only = np.full(len(together), i)
+        copies = np.full(len(together), i)
         found = compiled(case)(
-            *(np.asarray(a)[only] if place in case.batched else a for place, a in enumerate(x))
+            *(np.asarray(a)[copies] if place in case.batched else a for place, a in enumerate(x))
         )
         for row in np.asarray(found):
             np.testing.assert_allclose(row, together[i], rtol=1e-5, atol=1e-6)

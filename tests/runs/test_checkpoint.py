@@ -10,14 +10,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from dlcore import sharding
 from dlcore.errors import UsageError
-from dlcore.runs.checkpoint import LEAST_PART, Checkpoints
+from dlcore.runs.checkpoint import MIN_PART_BYTES, Checkpoints, array_handler
 from dlcore.runs.checksum import compiled_checksum
 from dlcore.train.step import State
 
@@ -150,26 +149,25 @@ def test_a_failed_save_leaves_no_threads(tmp_path: Path, monkeypatch: pytest.Mon
     assert closed == [None]
 
 
-@pytest.mark.parametrize(("least", "programs"), [(LEAST_PART, 0), (256, 8)])
+@pytest.mark.parametrize(("min_bytes", "programs"), [(MIN_PART_BYTES, 0), (256, 8)])
 def test_small_arrays_are_written_without_a_program_for_each_part(
-    least: int,
+    min_bytes: int,
     programs: int,
     tmp_path: Path,
-    compiled: Callable[[], int],
+    program_count: Callable[[], int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Of the eight devices that have a copy, each writes a part where the parts are large."""
-    handler = ocp.type_handlers.get_type_handler(jax.Array)
-    monkeypatch.setattr(handler, "_min_slice_bytes_for_replica_parallel", least)
-    everywhere = NamedSharding(sharding.layout("jit", "").mesh, P())
+    """Each of the eight devices writes a part of a replicated array where the parts are large."""
+    monkeypatch.setattr(array_handler, "_min_slice_bytes_for_replica_parallel", min_bytes)
+    replicated = NamedSharding(sharding.layout("jit", "").mesh, P())
     array = jnp.asarray(np.random.default_rng(0).standard_normal((64, 8)), jnp.float32)
-    ours = jax.device_put(State(jnp.asarray(1, jnp.int32), {"net": array}, {}, {}), everywhere)
+    saved = jax.device_put(State(jnp.asarray(1, jnp.int32), {"net": array}, {}, {}), replicated)
     checkpoints = Checkpoints(tmp_path / "checkpoints")
-    jax.block_until_ready(compiled_checksum(ours))
-    before = compiled()
-    checkpoints.save(ours, 1)
-    assert compiled() - before == programs
+    jax.block_until_ready(compiled_checksum(saved))
+    before = program_count()
+    checkpoints.save(saved, 1)
+    assert program_count() - before == programs
     checkpoints.close()
-    found = Checkpoints(tmp_path / "checkpoints")
-    assert same(found.restore(abstract(ours)), ours)
-    found.close()
+    reopened = Checkpoints(tmp_path / "checkpoints")
+    assert same(reopened.restore(abstract(saved)), saved)
+    reopened.close()

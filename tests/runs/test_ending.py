@@ -47,9 +47,8 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("owner", "name", "call", "saved", "unevaluated"),
     [
         (LossEvaluation, "__call__", 2, 8, 8),
-        pytest.param(
-            Run, "log_training", 7, 8, 8, marks=pytest.mark.nightly
-        ),  # before the second evaluation
+        # before the second evaluation
+        pytest.param(Run, "log_training", 7, 8, 8, marks=pytest.mark.nightly),
         (Checkpoints, "save", 2, 6, 0),
     ],
     ids=["evaluation", "logging", "saving"],

@@ -143,7 +143,7 @@ def check_log(run: Path, run_card: dict[str, Any]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", experiments(*DISTINCT))
 def test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits(
-    name: str, compiled: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+    name: str, program_count: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is compiled after the first step, evaluation and checkpoint; nothing goes to the
     device but what is put there.
@@ -153,9 +153,10 @@ def test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits(
 
     def saved(self: Trainer, step: int) -> None:
         if step == self.experiment.steps:
-            counts.append(compiled())  # what the end compiles for samples and the like is its own
+            # what the end compiles for samples and the like is its own
+            counts.append(program_count())
         save(self, step)
-        counts.append(compiled())
+        counts.append(program_count())
         if step == 4 and not Path("killed").exists():
             self.runs[0].checkpoints.wait()
             shutil.copytree("run", "killed")  # what a kill -9 at this moment leaves

@@ -59,8 +59,8 @@ def test_contrast_worked_out_view_by_view() -> None:
         partner = (i + ROWS) % (2 * ROWS)
         losses.append(np.log(sum(np.exp(x) for x in logits.values())) - logits[partner])
         nearest.append(max(logits, key=lambda j: logits[j]) == partner)
-    given: Any = Given()
-    loss = contrastive.loss(given, 0.5)
+    encoder: Any = Given()
+    loss = contrastive.loss(encoder, 0.5)
     out = jax.jit(lambda p: loss(p, {}, batch, jax.random.key(0), True))(params)
     found = {name: float(m.total / m.weight) for name, m in out.metrics.items()}
     assert found["contrast"] == pytest.approx(np.mean(losses), rel=1e-5)
