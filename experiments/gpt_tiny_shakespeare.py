@@ -5,10 +5,11 @@ Task: language modelling, text generation
 Data: tiny Shakespeare 1.0.0 (TFDS), split 90/10; --offline: text of the Python documentation
 Published: validation loss 1.88, nanoGPT's CPU recipe (its README, on 20 batches)
 
---preset nanogpt has the sizes of nanoGPT's recipe (its own learning rate is 1e-3).
+--preset nanogpt has the sizes of nanoGPT's recipe (its own learning rate is 1e-3). On a GPU,
+nanoGPT's recipe for one: --preset accelerator --precision bf16 (published: 1.4697).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import dlcore
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
@@ -44,6 +45,9 @@ ADAMW = Recipe("adamw", lr=3e-3, end=0.1, warmup=100, weight_decay=0.1, clip_nor
 PRESETS = {
     "nanogpt": Config(
         heads=4, width=128, context=64, rotary=False, recipe=ADAMW, batch=12, steps=2000
+    ),
+    "accelerator": Config(
+        6, 6, 384, 256, False, 0.2, recipe=replace(ADAMW, lr=1e-3), batch=64, steps=5000
     ),
     "offline": Config(steps=150),
     "tiny": Config(2, 2, 16, context=16, dropout=0.1, batch=32, steps=6),

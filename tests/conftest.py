@@ -49,14 +49,19 @@ if hasattr(signal, "SIGHUP"):
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="dlcore-state-")
 atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
+# The tests of kernels run on a GPU too: DLCORE_TEST_PLATFORM=cuda pytest tests/kernels
+PLATFORM = os.environ.get("DLCORE_TEST_PLATFORM", "cpu")
+
 # All of this before anything looks at a device. The flag is the one that runs set, so that tests
 # see the kernels that runs see.
-os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_PLATFORMS"] = PLATFORM if PLATFORM == "cpu" else f"{PLATFORM},cpu"
 if "xla_cpu_experimental_ynn_fusion_type" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FUSION}".strip()
-jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_platforms", os.environ["JAX_PLATFORMS"])
 jax.config.update("jax_num_cpu_devices", DEVICES)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+if PLATFORM != "cpu":  # what is compared with float64 must not be a product in TF32 or bfloat16
+    jax.config.update("jax_default_matmul_precision", "highest")
 
 # The second run of the suite loads what the first one compiled.
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
@@ -110,7 +115,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Registers the markers, chooses XLA's passes, and makes warnings of dlcore errors."""
     chosen = config.option.markexpr
-    optimised = config.option.optimised or ("nightly" in chosen and "not nightly" not in chosen)
+    nightly = "nightly" in chosen and "not nightly" not in chosen
+    optimised = config.option.optimised or nightly or PLATFORM != "cpu"
     jax.config.update(UNOPTIMISED, not optimised)
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)

@@ -1,5 +1,7 @@
 """Measures an NVIDIA GPU: GPT-2 (124M) in bfloat16, an LSTM, long attention; and compiled PyTorch.
 
+Before them it measures what the GPU reaches at all: a product of large matrices, and a copy.
+
 On other devices the same code runs at a tiny size, as a test, and nothing is reported as measured.
 """
 
@@ -9,7 +11,7 @@ import contextlib
 import importlib.util
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,10 +107,29 @@ def attention(size: attention_8192.Size) -> Any:
     return flaxed.slope(loss, x)
 
 
-def measure(size: Size) -> list[dict[str, Any]]:
-    """Measures all rows.
+def ceilings(side: int, elements: int) -> tuple[float, float]:
+    """Measures the FLOP/s of a bfloat16 product and the bytes per second, read and written.
 
-    Returns:
+    Args:
+        side: rows and columns of both factors.
+        elements: length of the float32 array that is read and written.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    a, b = jax.random.normal(jax.random.key(0), (2, side, side), jnp.bfloat16)
+    x = jax.random.normal(jax.random.key(1), (elements,))
+    product, changed = jax.jit(jnp.matmul), jax.jit(lambda x: x + 1)
+    return (
+        2 * side**3 / seconds(lambda: product(a, b)[0, 0], 20),
+        8 * elements / seconds(lambda: changed(x)[0], 20),
+    )
+
+
+def measure(size: Size) -> Iterator[dict[str, Any]]:
+    """Measures all rows, one by one.
+
+    Yields:
         For each row {"row": name, "dlcore": milliseconds of a step, "torch_compile": the same or
         None without PyTorch, "tokens": of a step}.
     """
@@ -139,15 +160,12 @@ def measure(size: Size) -> list[dict[str, Any]]:
                 True,
             )
         )
-    table = []
     for name, tokens, ours, theirs, half in made:
         step_seconds = seconds(ours(), size.steps)
         other = in_torch(theirs, half)
         torch_ms = None if other is None else 1e3 * seconds(other, size.steps)
-        table.append(
-            {"row": name, "dlcore": 1e3 * step_seconds, "torch_compile": torch_ms, "tokens": tokens}
-        )
-    return table
+        found = {"row": name, "dlcore": 1e3 * step_seconds, "torch_compile": torch_ms}
+        yield found | {"tokens": tokens}
 
 
 def mfu(size: gpt.Size, tokens_a_second: float, peak: float) -> float:
@@ -170,21 +188,23 @@ def main() -> None:
         jax.default_backend() != "gpu"
         or "cuda" not in jax.devices()[0].client.platform_version.lower()
     ):
-        rows = ", ".join(torch_ms["row"] for torch_ms in measure(TINY))
+        ceilings(8, 8)
+        rows = ", ".join(found["row"] for found in measure(TINY))
         print(f"GPU: not measured, this is {kind}; {rows} ran at a tiny size")
         return
     peak = next((peak for name, peak in PEAK.items() if name in kind), None)
-    for torch_ms in measure(FULL):
-        rate = torch_ms["tokens"] / torch_ms["dlcore"] * 1e3
-        cells = [f"{torch_ms['row']:16} {torch_ms['dlcore']:9.3f} ms, {rate:,.0f} tokens/s"]
-        if torch_ms["row"] == "GPT-2":
+    reached, copied = ceilings(8192, 1 << 30)
+    print(f"{kind}: {reached / 1e12:.0f} TFLOP/s, {copied / 1e12:.2f} TB/s", flush=True)
+    for found in measure(FULL):
+        rate = found["tokens"] / found["dlcore"] * 1e3
+        cells = [f"{found['row']:16} {found['dlcore']:9.3f} ms, {rate:,.0f} tokens/s"]
+        if found["row"] == "GPT-2":
             cells.append(
                 f"MFU {mfu(FULL.gpt, rate, peak):.3f}" if peak else f"no peak known for {kind}"
             )
-        other = torch_ms["torch_compile"]
+            cells.append(f"{mfu(FULL.gpt, rate, reached):.3f} of the product's rate")
+        other = found["torch_compile"]
         cells.append(
-            f"over torch_compile {torch_ms['dlcore'] / other:.2f}"
-            if other
-            else "no PyTorch with CUDA"
+            f"over torch_compile {found['dlcore'] / other:.2f}" if other else "no PyTorch with CUDA"
         )
         print(", ".join(cells), flush=True)
