@@ -107,6 +107,7 @@ def test_dead_relus_are_found_and_counted() -> None:
     assert describe(network("leaky_relu", (16, 16), bias=-100.0)) == HEALTHY
 
 
+@pytest.mark.slow
 def test_a_rate_that_is_too_high_is_reported() -> None:
     assert "Update-to-weight ratio of Dense_" in describe(network("tanh", (16,), rate=10.0))
     assert describe(network("tanh", (16,), rate=10.0)).endswith("the rate is too high.")

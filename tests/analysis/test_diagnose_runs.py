@@ -43,7 +43,7 @@ def test_every_experiment_can_be_diagnosed(name: str) -> None:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_run_keeps_its_diagnoses_and_trains_as_one_without_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,6 +73,7 @@ def test_filters_are_scaled_to_0_and_1_each_by_itself() -> None:
         filters(np.zeros(4))
 
 
+@pytest.mark.slow
 def test_filters_over_patches_are_shown_over_pixels() -> None:
     """The picture that a filter answers most to is the filter itself: block by block it must come
     back.
@@ -96,6 +97,7 @@ class Deep(nn.Module):
         return nn.Conv(2, (1, 1), name="b")(nn.Conv(2, (1, 1), name="c")(x))[:, 0, 0]
 
 
+@pytest.mark.slow
 def test_layers_are_shown_by_depth_and_without_what_is_inside_them() -> None:
     params = jax.jit(Deep().init)(jax.random.key(0), IMAGES / np.float32(255))["params"]
     shown = activations(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dlcore.analysis.saliency import gradient_map, overlay
 
 
+@pytest.mark.slow
 def test_maps_are_norms_of_gradients() -> None:
     weight = jnp.asarray(np.random.default_rng(0).standard_normal((3, 4, 2)), jnp.float32)
     images = jnp.ones((5, 3, 4, 2))
@@ -17,6 +19,7 @@ def test_maps_are_norms_of_gradients() -> None:
     np.testing.assert_allclose(found, jnp.broadcast_to(expected[None], (5, 3, 4)), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_noise_averages_over_a_kink() -> None:
     """Where half of the noisy copies have a gradient of 1 and the others of 0."""
     images = jnp.zeros((1, 2, 2, 1))

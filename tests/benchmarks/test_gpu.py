@@ -11,7 +11,7 @@ from tests.benchmarks import gpu
 from tests.benchmarks.rows import gpt
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_on_cpu_all_of_it_runs_and_nothing_is_measured() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks", "gpu"],

@@ -10,14 +10,10 @@ import pytest
 from tests.benchmarks import compare, rows
 
 ROWS = [module.name for module in pkgutil.iter_modules(rows.__path__)]
-EVERY_RUN = ("mlp",)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "row",
-    [row if row in EVERY_RUN else pytest.param(row, marks=pytest.mark.nightly) for row in ROWS],
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("row", ROWS)
 def test_the_first_three_losses_agree(row: str) -> None:
     found = compare.losses(row, "TINY")
     assert {"dlcore", "flax"} <= set(found)

@@ -36,7 +36,7 @@ class Config:
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_config_inside_a_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = (REPOSITORY / "experiments" / "mlp_digits.py").read_text(encoding="utf-8")
     head, fields = text.split("@dataclass(frozen=True)\nclass Config:\n")

@@ -246,6 +246,7 @@ class Boom:
         return os.mkdir, (str(Path.cwd() / "executed"),)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize(
     "words",

@@ -127,7 +127,7 @@ def answer_of(passage: str, line: str) -> str:
     return passage.partition(f"{line}\n")[2] if f"{line}\n" in passage else passage
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_conversation_at_a_terminal(run: Path) -> None:
     model = Model(run)
     # The same draws of a model that has hardly learned: the two texts have much in common.

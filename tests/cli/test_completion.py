@@ -87,6 +87,7 @@ def test_a_file_with_which_nobody_has_trained_is_not_executed(tmp_path: Path) ->
     assert "--widths" in offered("train", str(file), "--")
 
 
+@pytest.mark.slow
 def test_the_second_time_nothing_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     first = offered("train", "mlp_digits", "--")
     monkeypatch.setattr(catalog, "load", lambda *_: pytest.fail("loaded again"))

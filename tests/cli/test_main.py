@@ -81,7 +81,7 @@ def test_report_sets_runs_side_by_side(copied: Path, capsys: pytest.CaptureFixtu
     assert Path("both.html").stat().st_size > 1000
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_numbered_runs_and_the_newest_is_chosen_and_said(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -36,7 +36,7 @@ def test_a_page_run_as_main_trains_itself(monkeypatch: pytest.MonkeyPatch) -> No
     assert card(Path("run"))["experiment"] == "mlp_digits"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_page_is_a_program(tmp_path: Path) -> None:
     words = [str(REPOSITORY / "experiments" / "mlp_digits.py"), *SHORT[2:], "--out", "run"]
     done = python(*words, folder=tmp_path)
@@ -68,7 +68,7 @@ def test_a_file_of_ones_own_trains_and_goes_on(
     assert "step 9" in capsys.readouterr().out
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_run_of_a_file_of_ones_own_goes_on_from_any_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,7 +80,7 @@ def test_a_run_of_a_file_of_ones_own_goes_on_from_any_folder(
     assert cli.main(["resume", "../run", "--steps", "7", "--accept-changes"]) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_command_of_a_report_keeps_switches_that_are_off_and_names_the_file(
     tmp_path: Path,
 ) -> None:

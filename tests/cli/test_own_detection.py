@@ -25,7 +25,7 @@ def train(experiment: str, path: Path, *more: str) -> int:
     return cli.main(["train", experiment, *words])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("experiment", "kind"),
     [

@@ -51,7 +51,7 @@ def clips(folder: Path, count: int) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("steps", [2, pytest.param(50, marks=pytest.mark.nightly)])
 def test_a_folder_of_gifs(steps: int, capsys: Capture) -> None:
     folder = clips(Path("clips"), 60)

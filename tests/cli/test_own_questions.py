@@ -105,7 +105,7 @@ def test_squads_json_is_learnt_from(capsys: Capture) -> None:
     assert "its JSON has paragraphs" in capsys.readouterr().out
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_stories_are_answered_with_their_evidence(capsys: Capture) -> None:
     assert train("qa_babi", "--offline", "--steps", "2") == 0
     capsys.readouterr()

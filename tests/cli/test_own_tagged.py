@@ -38,7 +38,7 @@ def columns(*more: str) -> Path:
     return file
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_it_trains_and_predicts(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,7 +48,7 @@ def answers(capsys: Capture, *words: str) -> list[tuple[str, str, float]]:
     return [(each["text"], each["class"], each["probability"]) for each in found]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_all_ways_to_give_texts_have_the_same_answers(
     run: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -131,6 +131,7 @@ def test_the_out_folder_has_pictures_and_records_and_is_not_overwritten(
     assert "not overwritten" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_best_state_answers_and_with_last_the_last(
     run: Path, pictures: Path, tmp_path: Path, capsys: Capture
 ) -> None:

@@ -58,7 +58,7 @@ MORE = {
         ("mlp_table", as_table),
         pytest.param("bert_clinc", as_lines, marks=pytest.mark.nightly),
         pytest.param("bert_polarity", as_lines, marks=pytest.mark.nightly),
-        pytest.param("cnn_mnist", as_images, marks=pytest.mark.slow),
+        pytest.param("cnn_mnist", as_images, marks=pytest.mark.nightly),
         pytest.param("resnet_cifar10", as_images, marks=pytest.mark.nightly),
         pytest.param("vit_fashion_mnist", as_images, marks=pytest.mark.nightly),
         pytest.param("rnn_sequential_mnist", as_images, marks=pytest.mark.nightly),

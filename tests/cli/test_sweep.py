@@ -87,6 +87,7 @@ def test_a_stopped_trial_goes_on(started: list[list[str]], monkeypatch: pytest.M
     assert all("--continue-run" in words for words in started)
 
 
+@pytest.mark.slow
 def test_a_launcher_begins_each_trial_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,7 +142,7 @@ def test_a_dry_run_shows_commands_and_writes_nothing(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_another_sweep_in_the_folder_and_a_metric_that_is_none(
     started: list[list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:

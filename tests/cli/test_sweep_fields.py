@@ -16,6 +16,7 @@ from dlcore.cli import sweep_space
 from dlcore.errors import UsageError
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not importlib.util.find_spec("optuna"), reason="needs the extra `sweep`")
 def test_optuna_learns_and_repeats_itself() -> None:
     """A parabola in log lr and a wrong choice: after ten trials at random it does better than

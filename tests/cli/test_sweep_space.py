@@ -221,6 +221,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         begun(tmp_path, "x")
 
 
+@pytest.mark.slow
 def test_optuna_asks_for_words_whole_numbers_and_others_and_learns_the_direction() -> None:
     pytest.importorskip("optuna", reason="optuna is not installed: pip install 'dlcore[sweep]'")
     means = []

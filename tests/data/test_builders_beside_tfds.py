@@ -86,7 +86,7 @@ def test_tfds_keeps_its_builders_of_these_names() -> None:
         assert theirs.VERSION == ours.VERSION
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @given("bccd", "tfds/bccd")
 def test_bccd_is_the_set_that_tfds_prepares(tmp_path: Path) -> None:
     folder = prepare("bccd", data_dir=tmp_path, manual_dir=SHARED / "bccd", say=lambda _: None)

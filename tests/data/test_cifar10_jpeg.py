@@ -57,6 +57,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_prepares_images_with_their_labels(small: Path, tmp_path: Path) -> None:
     prepare("cifar10_jpeg", data_dir=tmp_path / "data", manual_dir=small, say=lambda _: None)
     assert tfds.class_names("cifar10_jpeg", data_dir=tmp_path / "data") == tuple(

@@ -144,6 +144,7 @@ def test_a_damaged_file_is_named(
         export.load(file)
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(st.sampled_from(list(CONTENTS.values())), st.floats(0, 1), st.integers(1, 255))
 def test_no_byte_can_change_a_number_unnoticed(

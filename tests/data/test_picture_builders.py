@@ -54,7 +54,7 @@ def test_every_emoji_is_in_one_split(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert found.facts.fields["image"]["shape"] == [24, 24, 3]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @given("style_images")
 def test_paintings_are_their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
@@ -72,6 +72,7 @@ def fingerprint(picture: np.ndarray) -> bytes:
     return picture.tobytes()
 
 
+@pytest.mark.slow
 @given("vgg16_imagenet_features")
 def test_features_are_the_original_numbers_under_the_networks_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

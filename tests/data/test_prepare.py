@@ -209,6 +209,7 @@ def test_another_file_format_is_refused(tmp_path: Path) -> None:
 POLARITY = Path(__file__).parents[2] / "../shared/data/sentence_polarity"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not POLARITY.is_dir(), reason=f"needs {POLARITY}")
 def test_our_own_set_is_prepared_from_files_fetched_by_hand_and_read_as_columns(
     tmp_path: Path,

@@ -20,6 +20,7 @@ def given(name: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(missing, reason=f"needs shared/data/{name}")
 
 
+@pytest.mark.slow
 @given("squad_v11_dev")
 def test_every_answer_is_where_its_offset_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -39,7 +40,7 @@ def test_every_answer_is_where_its_offset_is(
     assert count == 10_570
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @given("babi_v12")
 def test_every_task_has_its_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))

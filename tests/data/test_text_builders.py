@@ -61,6 +61,7 @@ def test_no_phrase_of_training_is_tested(tmp_path: Path) -> None:
 SIZES = [61_217, 668, 1821, 872]
 
 
+@pytest.mark.slow
 @given("banking77")
 def test_intents_are_all_there(tmp_path: Path) -> None:
     prepare("banking77", data_dir=tmp_path, manual_dir=FOLDER / "banking77")

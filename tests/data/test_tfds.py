@@ -53,6 +53,7 @@ def test_every_example_is_there_once_with_its_own_values(split: str, count: int)
     )
 
 
+@pytest.mark.slow
 @needs_real
 def test_fashion_mnist_is_what_tfds_gives() -> None:
     import tensorflow_datasets
@@ -100,6 +101,7 @@ def test_ragged_sets_name_the_feature() -> None:
         tfds.load("xquad", "test", data_dir=REAL)
 
 
+@pytest.mark.slow
 def test_neither_tensorflow_nor_on_the_second_load_tfds_is_imported(tmp_path: Path) -> None:
     program = (
         "import sys; from dlcore.data import tfds; s = tfds.load('tiny_pictures', 'test',"
@@ -112,6 +114,7 @@ def test_neither_tensorflow_nor_on_the_second_load_tfds_is_imported(tmp_path: Pa
     assert first[0] == second[0]
 
 
+@pytest.mark.slow
 def test_two_processes_at_once(tmp_path: Path) -> None:
     program = (
         "from dlcore.data import tfds; print(tfds.load('tiny_pictures', 'train',"

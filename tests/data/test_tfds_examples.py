@@ -143,6 +143,7 @@ def test_records_are_decoded_when_a_batch_needs_them() -> None:
         tfds_examples.mapped("tiny_pictures", "train", ["size"])
 
 
+@pytest.mark.slow
 def test_the_fingerprint_of_mapped_records_depends_on_more_than_sizes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -27,7 +27,7 @@ def test_it_has_ten_cells_without_outputs_that_any_jupyter_opens() -> None:
 
 
 @pytest.mark.usefixtures("optimised")  # the convolutional network of the page, in its full width
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_its_cells_run_and_its_model_has_learned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -199,6 +199,7 @@ def test_flip_mirrors_half_of_the_images_and_twice_is_nothing() -> None:
     np.testing.assert_array_equal(random_flip(key(), jnp.arange(200), once), IMAGES)
 
 
+@pytest.mark.slow
 def test_shift_invents_no_values_and_reaches_every_offset() -> None:
     moved = np.asarray(random_shift(key(), jnp.arange(200), IMAGES, 1))
     offsets = set()
@@ -220,6 +221,7 @@ def test_shift_by_no_pixels_is_the_identity_and_integers_stay_integers() -> None
     assert random_flip(key(), jnp.arange(2), images).dtype == jnp.uint8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", [random_flip, lambda k, r, x: random_shift(k, r, x, 1)])
 def test_images_in_another_order_are_changed_the_same_way(kernel) -> None:
     order = np.random.default_rng(0).permutation(20)
@@ -268,6 +270,7 @@ def test_boxes_of_a_beta_distribution_are_pasted_too() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", [mixup, cutmix])
 def test_mixing_an_image_with_itself_changes_nothing_and_alpha_is_above_0(kernel) -> None:
     found = kernel(key(), jnp.arange(200), IMAGES, IMAGES, 1.0)[0]

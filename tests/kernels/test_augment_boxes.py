@@ -170,6 +170,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 def test_a_centre_on_the_edge_of_two_windows_belongs_to_the_second() -> None:
     images = jnp.stack([jnp.full((5, 5, 1), 1.0), jnp.full((5, 5, 1), 2.0)])[None]
     windows = jnp.array([[[0, 0, 2.5, 5], [2.5, 0, 5, 5]]])

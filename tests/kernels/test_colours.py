@@ -98,6 +98,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 def test_hue_keeps_the_brightness() -> None:
     x = jnp.asarray(_coloured(np.random.default_rng(1))[1], jnp.float32)
     found = np.asarray(random_hue(key(), ROWS, x, 0.05))
@@ -106,6 +107,7 @@ def test_hue_keeps_the_brightness() -> None:
     np.testing.assert_array_equal(random_grey(key(), ROWS, x[..., :1], 1.0), x[..., :1])
 
 
+@pytest.mark.slow
 def test_nothing_changes_by_a_factor_of_one() -> None:
     x = np.random.default_rng(0).uniform(0, 1, (4, 5, 3, 3)).astype(np.float32)
     np.testing.assert_allclose(colour_jitter(key(), ROWS, x), x, atol=1e-6)

@@ -85,6 +85,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 def test_one_positive_each_is_the_softmax_cross_entropy_of_pairs() -> None:
     """InfoNCE of two aligned sets of embeddings, as in CLIP."""
     a, b = (unit_length(x) for x in np.random.default_rng(1).standard_normal((2, 6, 4), np.float32))

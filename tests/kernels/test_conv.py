@@ -93,6 +93,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("c", "o"), [(1, 8), (4, 8), (8, 1), (8, 8)])
 def test_conv_is_the_layer_of_flax(c: int, o: int) -> None:
     x, kernel = (
@@ -109,6 +110,7 @@ def test_conv_is_the_layer_of_flax(c: int, o: int) -> None:
         np.testing.assert_allclose(*slopes, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_slope_of_a_slope_runs() -> None:
     x, kernel = (
         jnp.asarray(a, jnp.float32)

@@ -109,6 +109,7 @@ def test_binarisation_keeps_the_mean_and_leaves_black_and_white_alone() -> None:
     np.testing.assert_array_equal(drawn.std(0)[[0, 3]], 0)
 
 
+@pytest.mark.slow
 def test_noise_has_its_deviation_and_rows_take_theirs_along() -> None:
     rows, images = jnp.arange(300), jnp.full((300, 4, 4, 1), 0.5)
     noisy = np.asarray(gaussian_noise(key(), rows, images, 0.5))

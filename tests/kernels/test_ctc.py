@@ -99,6 +99,7 @@ def test_the_gradient_is_that_of_optax() -> None:
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_labels_that_do_not_fit_the_frames_cost_infinity_and_teach_nothing() -> None:
     x = jnp.asarray(X[:1], jnp.float32)
     # 1, blank, 1, 2: four frames at least
@@ -114,6 +115,7 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         ctc_loss(jnp.zeros((2, 5, 3)), jnp.zeros(1, int), jnp.zeros((2, 2), int), jnp.zeros(2, int))
 
 
+@pytest.mark.slow
 def test_what_fills_the_labels_up_need_not_be_a_class() -> None:
     logits = jax.random.normal(jax.random.key(0), (2, 6, 5))
     frames, count = jnp.array([6, 5]), jnp.array([2, 1])

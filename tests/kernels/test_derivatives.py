@@ -47,6 +47,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 def test_the_backward_pass_is_used_outside_and_left_out_inside_also_by_what_was_compiled() -> None:
     slope = jax.jit(jax.grad(marked))
     assert slope(3.0) == 300
@@ -84,6 +85,7 @@ def test_forward_over_reverse_mode_through_kernels_in_a_row() -> None:
         )
 
 
+@pytest.mark.slow
 def test_statistics_of_a_batch_have_no_gradient_inside_either() -> None:
     x = jnp.arange(6.0).reshape(3, 2)
     with plain_derivatives(True):

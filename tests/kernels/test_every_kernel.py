@@ -143,6 +143,7 @@ def test_float32_equals_the_reference(case: Case) -> None:
     assert error(found, case.reference(*in_float64(x))) <= case.f32
 
 
+@pytest.mark.slow
 @each()
 def test_float64_equals_the_reference(case: Case) -> None:
     with jax.enable_x64(True):
@@ -152,6 +153,7 @@ def test_float64_equals_the_reference(case: Case) -> None:
         assert error(found, case.reference(*x)) <= 1e-12
 
 
+@pytest.mark.slow
 @each(lambda case: any(map(floating, case.inputs(np.random.default_rng(0)))))
 def test_bfloat16_keeps_its_dtype(case: Case) -> None:
     x = inputs(case, jnp.bfloat16)

@@ -204,6 +204,7 @@ def test_nothing_is_dropped_at_a_capacity_of_the_length() -> None:
     assert dropped[:, CAPACITY:].all(), "the last tokens are dropped"
 
 
+@pytest.mark.slow
 def test_balance_is_1_for_an_even_load_and_experts_over_top_for_the_most_uneven() -> None:
     weight = jnp.ones((1, 4))
     even = jnp.asarray([[[9, 9, 0, 0], [0, 0, 9, 9], [9, 0, 9, 0], [0, 9, 0, 9]]], jnp.float32)

@@ -73,6 +73,7 @@ def test_error_falls_with_the_order_of_the_method(method: Method, order: int) ->
     assert np.log2(error[0] / error[1]) == pytest.approx(order, abs=0.1)
 
 
+@pytest.mark.slow
 def test_what_squares_learn_of_straight_paths_to_a_gaussian() -> None:
     """A line fitted to the velocities at one time is the velocity known in closed form."""
     random, mean, std = np.random.default_rng(0), 2.0, 0.5

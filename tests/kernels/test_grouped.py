@@ -67,6 +67,7 @@ def test_it_equals_attention_over_repeated_keys() -> None:
     )
 
 
+@pytest.mark.slow
 def test_groups_that_do_not_divide_the_heads_are_refused() -> None:
     with pytest.raises(ValueError, match="2 groups of keys cannot be shared by 3 heads"):
         grouped_attention(draw(0, 1, 3, 2, 4), *draw(1, 2, 1, 2, 2, 4), jnp.ones((1, 2, 2), bool))

@@ -213,6 +213,7 @@ def _linear_gaussian(samples: int, images: int, exact: bool) -> tuple[np.ndarray
     return np.asarray(weights), scipy.stats.norm(scale=np.sqrt(5)).logpdf(np.asarray(x)[:, 0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("logit", [-1e6, 1e6])
 def test_gradients_are_finite_far_beyond_the_range_of_the_series(logit: float) -> None:
     """d/dl log C p^x (1 - p)^(1 - x) is x - 1 for large l, and x for large -l."""

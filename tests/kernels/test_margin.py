@@ -58,6 +58,7 @@ def test_the_true_class_always_loses_more_the_larger_its_angle_is() -> None:
     assert (np.asarray(slope) > 0).all()
 
 
+@pytest.mark.slow
 def test_no_margin_leaves_scaled_cosines() -> None:
     cosine, label = made(np.random.default_rng(0))
     for kernel in (arc_face, cos_face):

@@ -110,6 +110,7 @@ def test_four_fifths_are_hidden_a_tenth_is_another_and_a_tenth_stays() -> None:
     np.testing.assert_array_equal(after[untouched], before[untouched])
 
 
+@pytest.mark.slow
 def test_places_differ_are_allowed_and_are_drawn_evenly() -> None:
     rows, allowed = np.arange(3000, dtype=np.int32), np.tile(np.arange(12) % 3 != 0, (3000, 1))
     places = np.asarray(random_positions(key(), rows, allowed, 4))

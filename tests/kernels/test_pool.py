@@ -61,6 +61,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 2), min_size=4, max_size=4))
 def test_gradient_of_the_maximum_is_shared_by_ties(values: list[int]) -> None:
     x = jnp.asarray(np.array(values, np.float32).reshape(1, 2, 2, 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy.special import expit
 
 from dlcore.kernels.preference import dpo, kto
@@ -50,6 +51,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 def test_right_answers_are_pushed_up_and_wrong_ones_down_and_the_point_stays() -> None:
     ratio, desirable = jnp.zeros(2), jnp.array([1.0, 0.0])
 
@@ -66,6 +68,7 @@ def test_right_answers_are_pushed_up_and_wrong_ones_down_and_the_point_stays() -
     np.testing.assert_allclose(kto(ratio, jnp.zeros(()), desirable, 0.1), [0.5, 0.5])
 
 
+@pytest.mark.slow
 def test_dpo_pushes_the_answers_of_a_pair_apart_less_the_further_they_are() -> None:
     right, wrong = jnp.array([0.0, 30.0]), jnp.array([0.0, -30.0])
     np.testing.assert_allclose(dpo(right, wrong, 0.1)[0], np.log(2), rtol=1e-6)

@@ -131,6 +131,7 @@ def test_rows_and_keys_differ() -> None:
     assert not np.intersect1d(drawn, normal(jax.random.key(6), np.arange(50), (1,))).size
 
 
+@pytest.mark.slow
 def test_distributions_are_what_they_are_called() -> None:
     rows = np.arange(1000)
     assert scipy.stats.kstest(np.asarray(normal(key(), rows, (5,))).ravel(), "norm").pvalue > 0.01
@@ -159,6 +160,7 @@ def test_dropout_keeps_the_mean_and_is_0_or_scaled(rate: float) -> None:
     assert per_row.std() < 2 * np.sqrt(rate * (1 - rate) / 50)  # independent places, not whole rows
 
 
+@pytest.mark.slow
 def test_dropout_passes_gradient_only_where_it_kept() -> None:
     x = jnp.full((3, 20), 2.0)
     y, pull = jax.vjp(lambda x: dropout(key(), jnp.arange(3), x, 0.5), x)

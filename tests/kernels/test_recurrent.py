@@ -121,6 +121,7 @@ for _name, (_kernel, _step, _sizes) in CELLS.items():
 each_cell = pytest.mark.parametrize("name", CELLS)
 
 
+@pytest.mark.slow
 @each_cell
 @pytest.mark.parametrize("reverse", [False, True])
 def test_a_padded_sequence_is_the_sequence_alone(name: str, reverse: bool) -> None:

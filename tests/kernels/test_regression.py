@@ -34,6 +34,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 def test_it_is_that_of_optax_and_its_slope_is_clipped() -> None:
     error = jnp.array([-3.0, -1.0, -0.2, 0.0, 0.7, 1.0, 5.0])
     np.testing.assert_allclose(huber(error, 1.0), optax.huber_loss(error), rtol=1e-6)

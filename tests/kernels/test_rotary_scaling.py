@@ -43,6 +43,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 def test_without_options_it_is_rotary() -> None:
     x = draw(0, 2, 5, 8)
     expected = rotary(x, jnp.arange(5))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dlcore.kernels.style import adain, gram, instance_norm
 from tests.kernels.case import Case, normals
@@ -65,6 +66,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 def test_the_content_takes_the_moments_of_the_style() -> None:
     content, style = jax.random.normal(jax.random.key(0), (2, 3, 8, 8, 4))
     found = adain(content, 3 * style + 2)

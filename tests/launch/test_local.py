@@ -50,7 +50,7 @@ def test_two_ranks_train_one_run_and_only_the_first_speaks(tmp_path: Path) -> No
     assert [path.name for path in (tmp_path / "runs" / "mlp_digits").iterdir()] == ["001"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_killed_rank_is_named_and_ends_the_others(tmp_path: Path) -> None:
     child = start(tmp_path, "--steps", "1000000")
     assert child.stdout

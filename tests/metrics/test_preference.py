@@ -25,6 +25,7 @@ def test_pairs_by_hand_and_by_scikit_learn() -> None:
     assert pair_accuracy(score, np.ones(80)) == 0.5
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     generator, held = np.random.default_rng(1), 0
     truth = 0.7602  # P(x > y) of normals whose means are 1 apart: Phi(1 / sqrt(2))

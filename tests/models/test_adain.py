@@ -26,7 +26,7 @@ def test_channels_get_mean_and_deviation_of_the_style() -> None:
     np.testing.assert_allclose(flat, 12, rtol=1e-6)  # no deviation: finite
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_picture_is_eight_times_as_large_and_independent_of_others() -> None:
     x = jax.random.normal(jax.random.key(0), (2, 2, 3, 5))
     net = Decoder(6)

@@ -61,12 +61,14 @@ def test_evaluation_leaves_the_extra_state_as_it_is() -> None:
     np.testing.assert_allclose(y, NET.apply({"params": params["a"], **extra["a"]}, X), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_parameters_of_the_name_are_used() -> None:
     params, extra = state()
     a, b = (np.asarray(applied(name, params, extra)[0]) for name in ("a", "b"))
     assert np.abs(a - b).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_the_key_reaches_dropout_and_a_network_without_extra_gets_none() -> None:
     net = MLP((32,), classes=3, dropout=0.5)
     params = {"net": net.init(jax.random.key(0), X)["params"]}

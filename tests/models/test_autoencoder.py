@@ -16,6 +16,7 @@ from tests.models.compiled import apply, init
 X = np.random.default_rng(0).standard_normal((3, 6)).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_linear_halves_equal_matrix_products_with_the_code_changed_between() -> None:
     net = Autoencoder(MLP((), classes=4), MLP((), classes=6), jax.nn.relu)
     params = init(net, jax.random.key(0), X)["params"]

@@ -65,6 +65,7 @@ def every(row: int, penalty: float) -> list[tuple[float, tuple[int, ...]]]:
     return sorted(((total(row, t) / ((5 + len(t)) / 6) ** penalty, t) for t in texts), reverse=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("penalty", [0.0, 1.0])
 def test_with_room_for_all_the_search_finds_every_text_in_order(penalty: float) -> None:
     beams = 40  # there are 31 texts
@@ -79,6 +80,7 @@ def test_with_room_for_all_the_search_finds_every_text_in_order(penalty: float) 
         assert found == [(*text, *[END] * (LENGTH - len(text))) for _, text in expected]
 
 
+@pytest.mark.slow
 def test_in_float64_the_search_is_exact() -> None:
     """Scores to 12 digits; first tokens of 64 bits, as NumPy has them."""
     with jax.enable_x64(True):
@@ -112,6 +114,7 @@ def greedy(row: int, length: int) -> list[int]:
     return text + [END] * (length - len(text))
 
 
+@pytest.mark.slow
 def test_one_beam_is_the_greedy_choice() -> None:
     for length in (1, 3, 9):
         tokens, scores = search(1, length=length)

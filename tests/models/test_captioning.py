@@ -39,6 +39,7 @@ def test_words_see_the_picture_and_the_past_alone(kind: Any) -> None:
     np.testing.assert_allclose(alone, logits[1:2], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_attention_is_a_distribution_over_the_grid(kind: Any) -> None:
     size, variables = network(kind)

@@ -46,6 +46,7 @@ def textbook(params: Any, norm: str) -> tuple[np.ndarray, np.ndarray]:
     return hidden @ p["Dense_1"]["kernel"] + p["Dense_1"]["bias"], hidden
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["none", "batch"])
 def test_equals_loops_in_float64(norm: Any) -> None:
     net = CNN(WIDTHS, hidden=5, classes=3, norm=norm)
@@ -82,6 +83,7 @@ def test_the_experiments_default_has_fewer_than_100_thousand_parameters() -> Non
     assert sum(x.size for x in jax.tree.leaves(shape)) < 100_000
 
 
+@pytest.mark.slow
 def test_flat_readout_sees_every_place_of_the_image() -> None:
     net = CNN(WIDTHS, hidden=5, classes=3, readout="flat")
     params = init(net, jax.random.key(0), X)["params"]

@@ -59,6 +59,7 @@ def test_the_cell_computes_what_its_equations_say() -> None:
     np.testing.assert_allclose(hidden[0, 0, 0, 0], sigmoid(out) * np.tanh(expected), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_patches_are_a_convolution() -> None:
     """The gates with a 3x3 kernel equal a convolution with zeros outside."""
     cell = ConvLSTMCell(2, 3)

@@ -58,7 +58,7 @@ def test_sets_start_on_a_grid_of_boxes_in_pixels() -> None:
     np.testing.assert_allclose((y[..., 4:] - y[..., 2:4])[..., 0], 0.2 * 48, rtol=0.2)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_layer_of_sets_trains_its_own_boxes_and_the_first_the_reference_points() -> None:
     net = NETS["sets"]
     params = jax.jit(net.init)(jax.random.key(0), IMAGES)

@@ -26,7 +26,7 @@ def test_images_move_in_four_directions_and_repeat_their_border() -> None:
     np.testing.assert_array_equal(found[4], rows[:, [0, 0, 1, 2]])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_evaluation_averages_directions_of_copies_and_training_sees_the_image_alone() -> None:
     plain, moving = Verifiers(2, 3, (4,), 5), Verifiers(2, 3, (4,), 5, mirror=True, shifts=2)
     variables = init(plain, jax.random.key(1), IMAGES)

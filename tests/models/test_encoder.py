@@ -71,6 +71,7 @@ def textbook(size: Size, x: np.ndarray, seen: np.ndarray) -> np.ndarray:
     return norm(x, p["norm"])
 
 
+@pytest.mark.slow
 @each_size
 def test_it_equals_the_textbook(size: Size) -> None:
     np.testing.assert_allclose(

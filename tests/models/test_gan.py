@@ -31,6 +31,7 @@ def test_a_score_sees_the_whole_image() -> None:
     assert bool((slope != 0).all())
 
 
+@pytest.mark.slow
 def test_pixel_norm_makes_the_mean_square_one() -> None:
     x = jax.random.normal(jax.random.key(0), (2, 3, 3, 16)) * 7
     np.testing.assert_allclose(jnp.mean(pixel_norm(x) ** 2, -1), 1, rtol=1e-5)

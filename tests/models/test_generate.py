@@ -36,7 +36,11 @@ def naive(size: Size, prompt: np.ndarray, length: int) -> np.ndarray:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("size", "lengths"), [(LEARNED, (0, 13)), (MODERN, (5, 23))], ids=["learned", "modern"]
+    ("size", "lengths"),
+    [
+        pytest.param(LEARNED, (0, 13), id="learned", marks=pytest.mark.nightly),
+        pytest.param(MODERN, (5, 23), id="modern"),
+    ],
 )
 def test_temperature_0_equals_the_naive_greedy_loop_far_past_the_context(
     size: Size, lengths: tuple[int, ...]

@@ -116,6 +116,7 @@ def test_forward_pass_equals_the_textbook(size: Size) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_a_logit_has_exactly_no_gradient_to_later_tokens(size: Size) -> None:
     tree = params(size)  # not below, where they would be drawn through what nudges the first block
@@ -175,6 +176,7 @@ def test_token_by_token_with_a_cache_equals_all_at_once(options: dict[str, Any])
     np.testing.assert_allclose(jnp.concatenate(found, 1), run(TOKENS[:, :6]), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [MODERN, GPT2], ids=["modern", "gpt2"])
 def test_packed_documents_have_the_logits_that_they_have_alone(size: Size) -> None:
     lengths = ((3, 5), (1, 4, 2))

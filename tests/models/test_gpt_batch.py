@@ -18,6 +18,7 @@ from tests.models.test_gpt import LEARNED, MODERN, forward, params
 
 PROMPTS = [np.array([3, 1, 4]), np.array([5]), np.array([9, 2])]
 KEYS = jax.random.split(jax.random.key(0), 3)
+DRAWN = Decoding(1.0, 5, 0.9, 0.01, 1.3)
 
 
 def run(size: Size, rows: list[int], how: Decoding, end: int = -1, length: int = 5) -> Generated:
@@ -30,8 +31,15 @@ def run(size: Size, rows: list[int], how: Decoding, end: int = -1, length: int =
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [GREEDY, Decoding(1.0, 5, 0.9, 0.01, 1.3)], ids=["greedy", "drawn"])
-@pytest.mark.parametrize("size", [LEARNED, MODERN], ids=["learned", "modern"])
+@pytest.mark.parametrize(
+    ("size", "how"),
+    [
+        pytest.param(LEARNED, GREEDY, id="learned-greedy"),
+        pytest.param(MODERN, DRAWN, id="modern-drawn"),
+        pytest.param(LEARNED, DRAWN, id="learned-drawn", marks=pytest.mark.nightly),
+        pytest.param(MODERN, GREEDY, id="modern-greedy", marks=pytest.mark.nightly),
+    ],
+)
 def test_a_row_of_a_batch_is_what_it_is_alone(size: Size, how: Decoding) -> None:
     together = run(size, [0, 1, 2], how, end=6)
     for i in range(3):
@@ -101,6 +109,7 @@ def test_a_large_encouragement_ends() -> None:
     assert ended.lengths[0] <= 3
 
 
+@pytest.mark.slow
 def test_penalties_by_hand() -> None:
     logits = jnp.array([[2.0, -2.0, 1.0, 0.5]])
     seen = jnp.array([[True, True, False, False]])
@@ -119,6 +128,7 @@ def test_an_end_that_is_encouraged_for_long_has_a_finite_logit(of_end: float) ->
         assert choose(jax.random.key(0), found, 1.0, 0, 0.9).tolist() == [1]
 
 
+@pytest.mark.slow
 def test_min_p_keeps_tokens_that_are_likely_enough_and_ties() -> None:
     logits = jnp.tile(jnp.log(jnp.array([0.4, 0.2, 0.2, 0.15, 0.05])), (500, 1))
 

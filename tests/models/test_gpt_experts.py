@@ -44,6 +44,7 @@ def by_token(x: np.ndarray, p: Any, top: int, capacity: int, gated: bool) -> tup
     return found, dropped
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "train"),
     [(MIXED, False), (MIXED, True), (GELU, True)],
@@ -61,6 +62,7 @@ def test_a_layer_equals_each_token_through_its_experts(size: Size, train: bool) 
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_the_hidden_layer_is_halved_and_each_expert_drawn_by_itself() -> None:
     assert (MIXED.hidden, MIXED.expert_hidden) == (48, 24)
     net = Experts(4, 2, 1.25, 24, True, jax.nn.initializers.normal(0.1))

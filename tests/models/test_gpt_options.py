@@ -109,6 +109,7 @@ def test_packed_documents_have_the_logits_that_they_have_alone(size: Size) -> No
     np.testing.assert_allclose(packed[0, 4:7], second, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_step_of_decoding_holds_no_repeated_keys() -> None:
     size = Size(7, 23, 1, 6, 24, rotary=True, kv_heads=2)
     net = GPT(size)

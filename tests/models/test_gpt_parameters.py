@@ -51,6 +51,7 @@ def count(size: Size) -> int:
     return sum(x.size for x in jax.tree.leaves(shape))
 
 
+@pytest.mark.slow
 def test_nanogpts_cpu_recipe_has_its_number_of_parameters() -> None:
     """4 layers of width 128 over 65 characters and 64 places, without biases, the output matrix
     tied to the embedding.

@@ -56,7 +56,7 @@ def test_their_gradients_are_those_of_single_layers(remat: bool) -> None:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_stacked_network_writes_what_its_layers_write() -> None:
     size, prompt = dataclasses.replace(MODERN, scan=True), jnp.asarray(TOKENS[:, :3])
     single, apart = unstacked(size, params(size))
@@ -76,7 +76,7 @@ def test_a_stacked_network_writes_what_its_layers_write() -> None:
         GPT(single).apply({"params": apart}, prompt, cache=cache, segment=prompt)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_each_layer_has_its_own_beginning_and_its_own_dropout() -> None:
     size = Size(vocabulary=64, context=8, layers=6, heads=4, width=64, dropout=0.4, scan=True)
     tree = jax.jit(GPT(size).init)(jax.random.key(0), jnp.zeros((1, 8), jnp.int32))["params"]
@@ -119,6 +119,7 @@ def test_biases_and_scales_of_stacked_layers_do_not_decay() -> None:
         assert moved == optim.matrices(tree)
 
 
+@pytest.mark.slow
 def test_stacked_layers_are_split_as_single_ones_are(devices: list[jax.Device]) -> None:
     size = dataclasses.replace(MODERN, width=16, heads=4, kv_heads=4, biases=True, scan=True)
     layout = sharding.layout("jit", "fsdp=2,tensor=4", devices)

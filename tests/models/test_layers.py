@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax.sharding import PartitionSpec as P
 
 from dlcore import sharding
@@ -58,6 +59,7 @@ def _run(variables: Any, x: jax.Array) -> tuple[jax.Array, Any]:
     return Normed().apply(variables, x, True, mutable=["batch_stats"])
 
 
+@pytest.mark.slow
 def test_statistics_and_running_average_are_those_of_the_formula() -> None:
     y, changed = _run(_initial(), X)
     mean, var = X.mean((0, 1, 2), dtype=np.float64), X.var((0, 1, 2), dtype=np.float64)
@@ -83,6 +85,7 @@ def test_evaluation_in_bfloat16_returns_bfloat16() -> None:
     assert Normed().apply(_initial(), x, False).dtype == x.dtype
 
 
+@pytest.mark.slow
 def test_evaluation_in_float64_is_exact_also_with_an_average_kept_in_float32() -> None:
     with jax.enable_x64(True):
         mean, var = np.array([[1.1, 2.2, 3.3], [0.4, 0.9, 1.6]], np.float32)
@@ -121,6 +124,7 @@ def test_statistics_are_those_of_the_global_batch_on_four_devices(
         )
 
 
+@pytest.mark.slow
 def test_layer_norm_is_the_kernel_with_parameters_of_its_own() -> None:
     x = np.random.default_rng(0).standard_normal((3, 4, 6)).astype(np.float32)
     variables = LayerNorm().init(jax.random.key(0), x)

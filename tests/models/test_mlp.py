@@ -47,6 +47,7 @@ def test_dropout_zeroes_hidden_units_by_row_in_training_alone() -> None:
     np.testing.assert_allclose(run([3, 1]), dropped[[3, 1]], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_normalisation_stands_between_product_and_activation() -> None:
     for norm in ("layer", "batch"):
         net = MLP((5,), classes=3, activation=jnp.tanh, norm=norm)

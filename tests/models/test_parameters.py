@@ -51,6 +51,7 @@ def test_names_and_shapes_are_those_of_old_checkpoints(name: str) -> None:
     assert shapes(name) == written()["shapes"][name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAWN)
 def test_first_values_are_those_of_old_runs(name: str) -> None:
     found, expected = values(name), written()["values"][name]

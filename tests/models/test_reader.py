@@ -55,6 +55,7 @@ def test_padding_has_no_effect(name: str) -> None:
         assert (np.asarray(long[:, 8:]) < -1e8).all()
 
 
+@pytest.mark.slow
 def test_the_best_span_is_that_of_enumeration() -> None:
     start, end = DRAW.normal(size=(2, 20, 9)).astype(np.float32)
     span, worth, none = map(np.asarray, best_spans(start, end, 3))

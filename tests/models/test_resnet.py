@@ -50,6 +50,7 @@ def textbook(tree: Any, images: np.ndarray, pool: str) -> np.ndarray:
     return x.mean((1, 2)) @ p["head"]["kernel"] + p["head"]["bias"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", ["before", "after"])
 def test_equals_loops_in_float64_on_an_image_that_is_padded(pool: Any) -> None:
     net = ResNet((4,), (1,), classes=3, stem=3, patch=2, pool=pool, norm="none")

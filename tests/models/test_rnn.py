@@ -57,7 +57,7 @@ def test_a_reader_of_both_directions_reads_where_each_of_them_ends() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("both", [pytest.param(False, marks=pytest.mark.nightly), True])
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_padded_batch_is_its_sequences_alone(cell: Any, both: bool) -> None:
     net = Reader(RNN(cell, 4, layers=2, both=both), outputs=3)
@@ -101,6 +101,7 @@ def test_step_by_step_is_the_sequence(cell: Any) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cell", "gates"), [("elman", 1), ("lstm", 4), ("gru", 3)])
 def test_recurrent_kernels_are_orthogonal_gate_by_gate_times_their_gain(
     cell: Any, gates: int

@@ -40,6 +40,7 @@ def test_outputs_have_the_place_of_their_pixels() -> None:
     assert 10 <= columns.min() <= 12 <= columns.max() <= 15
 
 
+@pytest.mark.slow
 def test_outputs_begin_without_a_pattern() -> None:
     """All pixels of a block have the same outputs at first."""
     net = Segmenter((4,), (0,), 3, 2)
@@ -70,6 +71,7 @@ def test_brightness_that_is_added_changes_nothing() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_network_for_camvid_has_less_than_two_million_parameters() -> None:
     net = Segmenter((16, 48, 80, 128), (0, 1, 2, 2), 11)
     shapes = jax.eval_shape(net.init, jax.random.key(0), jnp.ones((1, 180, 240, 3)))

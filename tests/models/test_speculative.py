@@ -85,7 +85,7 @@ def test_a_model_that_drafts_for_itself_is_always_accepted() -> None:
     np.testing.assert_array_equal(passes, 4)  # 5 tokens a pass
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_rows_accept_different_numbers_and_are_what_they_are_alone() -> None:
     how = Decoding(0.7, 5)
     together, passes = run(LONG, [0, 1, 2], small(), how, end=6, length=20)
@@ -131,6 +131,7 @@ def test_drawn_texts_have_the_distribution_of_the_model(drafter: Drafter) -> Non
     assert scipy.stats.chisquare(counted[drawn_from], expected[drawn_from]).pvalue > 0.01
 
 
+@pytest.mark.slow
 def test_the_rule_of_acceptance_returns_the_distribution_of_the_model() -> None:
     """And accepts sum_x min(p(x), q(x)) of the proposals (Leviathan et al. 2023, lemma 3.3)."""
     p = jnp.array([[0.5, 0.3, 0.2, 0.0], [0.1, 0.2, 0.3, 0.4]])

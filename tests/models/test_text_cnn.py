@@ -48,6 +48,7 @@ def test_dropout_belongs_to_the_example(name: str) -> None:
     assert np.abs(whole - np.asarray(apply(net, variables, TOKENS))).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_the_convolution_is_numpys() -> None:
     net = TextCNN(9, 6, (2, 3), 4, 3)
     variables = init(net, jax.random.key(0), TOKENS)

@@ -69,12 +69,14 @@ def llama() -> Any:
     return jax.tree.map(jnp.asarray, tree)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROPES)
 def test_logits_of_llama_with_each_kind_of_positions(name: str) -> None:
     size = dataclasses.replace(SIZE, rope=ROPES[name])
     close(apply(GPT(size), {"params": llama()}, arrays()["tokens"]), f"logits/{name}")
 
 
+@pytest.mark.slow
 def test_logits_with_a_sliding_window() -> None:
     size = dataclasses.replace(SIZE, window=4)
     close(apply(GPT(size), {"params": llama()}, arrays()["tokens"]), "logits/window")
@@ -122,6 +124,7 @@ def test_greedy_texts_do_not_end_before_the_least_tokens() -> None:
     assert found.lengths[0] >= 5
 
 
+@pytest.mark.slow
 def test_soft_caps_of_gemmas_logits() -> None:
     plain, capped = (dataclasses.replace(SIZE, logit_softcap=cap) for cap in (0.0, 3.0))
     tree = jax.tree.map(jnp.zeros_like, llama())  # blocks that add nothing
@@ -187,7 +190,7 @@ def test_bert_with_segments_and_padding() -> None:
         init(short, jax.random.key(0), tokens, mask > 0, segment)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_rules_of_sampling() -> None:
     logits, tied, ids = (arrays()[f"rules/{name}"] for name in ("logits", "tied", "ids"))
     seen = np.zeros(logits.shape, bool)

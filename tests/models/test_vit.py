@@ -34,6 +34,7 @@ def run(params: Any, x: Any) -> np.ndarray:
     return np.asarray(jax.jit(ViT(SIZE, patch=2, classes=3).apply)({"params": params}, x))
 
 
+@pytest.mark.slow
 def test_is_a_mean_over_encoded_patches(params: Any) -> None:
     """Patches cut out one by one, row by row; the encoder itself has its own test."""
     patches = np.stack(
@@ -45,6 +46,7 @@ def test_is_a_mean_over_encoded_patches(params: Any) -> None:
     np.testing.assert_allclose(run(params, X[:, :, :4]), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_patches_in_another_order_are_another_image_unless_there_are_no_positions(
     params: Any,
 ) -> None:

@@ -58,8 +58,15 @@ def test_a_network_has_one_float_type(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.quick
-@pytest.mark.parametrize("index", [np.int32, np.int64])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("dtype", "index"),
+    [
+        (np.float32, np.int64),
+        pytest.param(np.float32, np.int32, marks=pytest.mark.nightly),
+        pytest.param(np.float64, np.int32, marks=pytest.mark.nightly),
+        (np.float64, np.int64),
+    ],
+)
 def test_searches_and_generation_mix_no_index_types(index: Any, dtype: Any) -> None:
     def zeros(net: Any, *x: Any) -> Any:
         return jax.tree.map(

@@ -29,7 +29,11 @@ from tests.child import REPOSITORY, built, environment
 # Numbers that differ, so that a shape tells what it is of.
 SIZE = Size(512, 28, 3, 4, 64, rotary=True, norm="rms", mlp="swiglu")
 ROWS = 16
-MESHES = [pytest.param("data=2,fsdp=4", marks=pytest.mark.nightly), "fsdp=8", "fsdp=4,tensor=2"]
+MESHES = [
+    pytest.param("data=2,fsdp=4", marks=pytest.mark.nightly),
+    pytest.param("fsdp=8", marks=pytest.mark.nightly),
+    "fsdp=4,tensor=2",
+]
 
 
 def large(**changes: Any) -> Any:
@@ -100,7 +104,7 @@ def test_no_part_of_the_optimizer_is_replicated(mesh: str) -> None:
     assert made.memory.arguments < whole.state_bytes / parts + 20_000
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "mesh", ["fsdp=8", pytest.param("data=2,fsdp=2,tensor=2", marks=pytest.mark.nightly)]
 )
@@ -123,7 +127,7 @@ def test_experts_stay_on_their_devices_and_tokens_go_to_them(mesh: str) -> None:
     assert made.state_bytes < 1.02 * 12 * made.parameters / (made.mesh["fsdp"])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_loop_over_layers_takes_what_separate_layers_take() -> None:
     scanned, single = planned("fsdp=8"), planned("fsdp=8", scan=False)
     assert scanned.parameters == single.parameters
@@ -136,7 +140,7 @@ def test_a_loop_over_layers_takes_what_separate_layers_take() -> None:
     assert scanned.bytes == pytest.approx(single.bytes, rel=0.5)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_microbatches_take_less_memory_and_the_same_work() -> None:
     # Rows enough that their activations are more than the sum of gradients, which microbatches
     # need.

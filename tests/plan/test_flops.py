@@ -105,6 +105,7 @@ def test_a_gpt_takes_six_times_parameters_times_tokens(scan: bool) -> None:
     assert found + 0.2 * blocks < more <= found + blocks / 3
 
 
+@pytest.mark.slow
 def test_of_experts_only_the_slots_are_counted() -> None:
     """As many operations as in one MLP, times the capacity, and the router; however many experts.
 

@@ -97,6 +97,7 @@ def test_no_text_of_a_run_becomes_markup(tmp_path: Path, word: str) -> None:
 LEAVES = st.none() | st.booleans() | st.integers() | st.text()
 
 
+@pytest.mark.slow
 @given(
     value=st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
 )

@@ -116,6 +116,7 @@ def test_long_lines_keep_their_extremes_and_paths_that_turn_back_their_shape(
 FLOATS = st.none() | st.floats(-AXIS_LIMIT, AXIS_LIMIT) | st.integers(-(10**90), 10**90)
 
 
+@pytest.mark.slow
 @given(data=st.data(), log_x=st.booleans(), log_y=st.booleans(), several=st.integers(0, 12))
 @settings(max_examples=150, deadline=None)
 def test_any_numbers_make_a_drawing_within_its_frame(

@@ -176,7 +176,7 @@ def test_commands_use_the_best_state_and_with_last_the_last(
 
 
 @pytest.mark.parametrize(
-    "stops", [(3, 17), (40,), *(pytest.param((n,), marks=pytest.mark.nightly) for n in (15, 39))]
+    "stops", [(3, 17), *(pytest.param((n,), marks=pytest.mark.nightly) for n in (15, 39, 40))]
 )
 def test_stopped_and_resumed_it_finds_the_same_best_state(
     noisy: Page, whole: Path, stops: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
@@ -226,6 +226,7 @@ def test_killed_between_the_last_evaluation_and_the_end_no_line_stands_twice(
     assert card(Path("run"))["results"] == card(whole)["results"]
 
 
+@pytest.mark.nightly
 def test_diagnostics_do_not_stand_twice_either(
     noisy: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:

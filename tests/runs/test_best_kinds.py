@@ -62,6 +62,7 @@ def test_the_best_checkpoint_outlives_the_last_ones(noisy: Page) -> None:
     assert steps_of(Path("run")) == [run_card["best"]["step"], run_card["stopped_early"]]
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("optimised")
 def test_seeds_side_by_side_end_with_the_states_that_each_would_have_alone(noisy: Page) -> None:
     flags = dataclasses.replace(FLAGS, seeds=3, out="runs", eval_every=4)
@@ -99,6 +100,7 @@ def test_a_best_that_nobody_measures_is_refused_before_the_first_step(
         assert not Path("run").exists()
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("name", "model"),
     [

@@ -35,6 +35,7 @@ def page(folder: Path, data: str) -> catalog.Page:
     return catalog.load(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("data", "used"), [(USES, True), (IGNORES, False), (IMPORTS, True)])
 def test_whether_data_reads_its_source(tmp_path: Path, data: str, used: bool) -> None:
     assert page(tmp_path, data).uses_source == used

@@ -91,6 +91,7 @@ def restored(folder: Path, step: int | None = None) -> tuple[State | None, list[
     return found, [str(w.message) for w in warned if "checkpoint" in str(w.message)]
 
 
+@pytest.mark.slow
 def test_every_bit_comes_back(folder: Path) -> None:
     found, warned = restored(folder)
     assert same(found, state(20))

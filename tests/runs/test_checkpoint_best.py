@@ -13,6 +13,7 @@ from tests.runs.test_checkpoint import state
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
+@pytest.mark.slow
 def test_the_last_ones_and_the_best_one_are_kept(tmp_path: Path) -> None:
     for best, expected in (
         ("", [40, 50]),
@@ -33,6 +34,7 @@ def test_the_last_ones_and_the_best_one_are_kept(tmp_path: Path) -> None:
         assert sorted(int(p.name) for p in folder.iterdir()) == expected
 
 
+@pytest.mark.slow
 def test_what_is_saved_only_for_being_the_best_is_not_one_of_the_last(tmp_path: Path) -> None:
     kept = Checkpoints(tmp_path, keep=2, best="-a/loss")
     for step, loss, only in (

@@ -33,6 +33,7 @@ def folder(saved: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(saved, tmp_path / "checkpoints"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage", [b"", b"{", b"[1]", b'{"test/score": "high"}', b"\xff\xfe", None]
 )

@@ -102,6 +102,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
@@ -120,6 +121,7 @@ def test_refused_before_the_first_step(
     assert not Path("run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [(), ("--seeds", "2")], ids=["alone", "seeds"])
 def test_a_wrong_label_that_is_made_later_ends_the_run_at_its_step(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str]

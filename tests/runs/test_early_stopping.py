@@ -87,7 +87,7 @@ def trained(
     return runs.train(page, config, dataclasses.replace(flags, out=out))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_stops_early_and_after_a_resume_at_the_same_step(monkeypatch: pytest.MonkeyPatch) -> None:
     assert trained("whole") == 0
     whole = card(Path("whole"))

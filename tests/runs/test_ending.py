@@ -46,7 +46,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("owner", "name", "call", "saved", "unevaluated"),
     [
-        (LossEvaluation, "__call__", 2, 8, 8),
+        pytest.param(LossEvaluation, "__call__", 2, 8, 8, marks=pytest.mark.nightly),
         # before the second evaluation
         pytest.param(Run, "log_training", 7, 8, 8, marks=pytest.mark.nightly),
         (Checkpoints, "save", 2, 6, 0),
@@ -77,6 +77,7 @@ def test_a_second_ctrl_c_saves_what_there_is(
     assert "unevaluated" not in card(Path("run"))
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_before_the_first_step_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,7 +87,7 @@ def test_a_second_ctrl_c_before_the_first_step_leaves_nothing(
     assert not Path("run").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_second_ctrl_c_saves_every_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["train", NAME, *WORDS, "--seeds", "2"]
     assert cli.main([*words, "--out", "whole"]) == 0
@@ -207,6 +208,7 @@ def test_a_run_folder_that_is_renamed_under_its_run(
     same(Path("other"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("again", [False, True], ids=["removed", "another one in its place"])
 def test_a_run_folder_that_is_removed_under_its_run(
     again: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

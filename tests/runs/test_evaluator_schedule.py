@@ -122,7 +122,7 @@ def test_it_stops_a_run_early(page: Page, monkeypatch: pytest.MonkeyPatch) -> No
     )
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_seeds_in_one_program_score_each_state(page: Page) -> None:
     config = dataclasses.replace(tiny("mlp_digits"), steps=20)
     assert seeds.train(page, config, dataclasses.replace(FLAGS, seeds=2, out="both")) == 0

@@ -100,6 +100,7 @@ def test_stop_requested_in_every_phase(
     same(Path("run"))
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A day forward before one step, two back before another: nothing that is told of the run
     changes.

@@ -39,7 +39,13 @@ def contents(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("train", [run.train, runs.train], ids=["train", "seeds"])
+@pytest.mark.parametrize(
+    "train",
+    [
+        pytest.param(run.train, id="train"),
+        pytest.param(runs.train, id="seeds", marks=pytest.mark.nightly),
+    ],
+)
 def test_a_second_train_into_the_same_new_folder_is_refused_and_touches_nothing(
     train: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

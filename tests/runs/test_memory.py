@@ -20,7 +20,7 @@ from tests.child import card, environment, logged
 ALLOWED = 5.0  # megabytes
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_checkpoint_leaves_nothing_behind_in_memory(tmp_path: Path) -> None:
     """TensorStore never frees the JSON that it returns; Orbax asked for some at each save, and for
     some more for each array.

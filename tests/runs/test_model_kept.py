@@ -55,7 +55,7 @@ def test_a_run_that_stops_early_keeps_its_best_state(tmp_path: Path) -> None:
     jax.tree.map(np.testing.assert_array_equal, kept.params, checkpoint.params)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_resumed_run_replaces_it_and_meanwhile_says_that_it_is_older(tmp_path: Path) -> None:
     run = tmp_path / "run"
     settings: dict[str, Any] = {"eval_every": 1, "log_every": 1}
@@ -75,7 +75,7 @@ def test_a_model_that_no_run_here_wrote_is_not_written_over(tmp_path: Path) -> N
     assert (tmp_path / MODEL).read_bytes() == b"mine"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_averaged_parameters_are_kept_where_there_are_averages(tmp_path: Path) -> None:
     run = tmp_path / "run"
     dlcore.run("gan_mnist", preset="tiny", offline=True, out=run, diagnose="never")

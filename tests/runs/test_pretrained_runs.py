@@ -79,6 +79,7 @@ def trained(*words: str) -> int:
     return cli.main(["train", "alphabet.py", "--diagnose", "never", *words])
 
 
+@pytest.mark.nightly
 def test_what_begins_with_a_run_of_low_rank_and_what_is_exported_is_the_tuned_model() -> None:
     assert trained("--rank", "2", "--out", "tuned") == 0
     assert cli.main(["export", "tuned", "tuned.npz"]) == 0
@@ -96,6 +97,7 @@ def test_what_begins_with_a_run_of_low_rank_and_what_is_exported_is_the_tuned_mo
     assert card(Path("after"))["params_sha256"]["start"] == parameter_hash.sha256(exported)
 
 
+@pytest.mark.nightly
 def test_a_run_is_opened_again_in_another_folder_after_its_donor_is_gone(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

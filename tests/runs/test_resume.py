@@ -169,6 +169,7 @@ def test_resume_of_a_complete_run_changes_nothing(tmp_path: Path) -> None:
     assert before == {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}
 
 
+@pytest.mark.nightly
 def test_killed_before_the_first_checkpoint_begins_again(tmp_path: Path) -> None:
     out, name = tmp_path / "run", "mlp_digits"
     child = Child(*words(name, out), folder=tmp_path)

@@ -186,6 +186,7 @@ def test_a_tracker_that_fails_is_reported_once_and_ends_nothing(
     assert len(logged(Path("run"), "train")) == 12
 
 
+@pytest.mark.slow
 def test_one_that_cannot_start_is_reported_before_anything_is_trained(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

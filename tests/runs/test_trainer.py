@@ -24,8 +24,11 @@ from dlcore.runs.program import SingleProgram
 from dlcore.runs.trainer import Trainer
 from dlcore.train.evaluate import LossEvaluation
 from dlcore.train.recipe import Recipe
-from tests.child import DISTINCT, card, experiments, logged, tiny, without_times
+from tests.child import card, experiments, logged, tiny, without_times
 from tests.train import budget
+
+# Experiments that compile in seconds; all others are nightly.
+KINDS = ("gan_mnist", "mlp_diabetes", "mlp_digits")
 
 # card.json is an interface: other tools read these names.
 KEYS = {
@@ -141,7 +144,7 @@ def check_log(run: Path, run_card: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", experiments(*DISTINCT))
+@pytest.mark.parametrize("name", experiments(*KINDS))
 def test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits(
     name: str, program_count: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,7 +231,9 @@ def test_a_second_run_into_the_same_folder_is_refused(capsys: pytest.CaptureFixt
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["jit", "shard_map", "pmap"])
+@pytest.mark.parametrize(
+    "how", ["jit", "shard_map", pytest.param("pmap", marks=pytest.mark.nightly)]
+)
 def test_every_way_through_the_loop(how: Any) -> None:
     """The same results to the last few bits, whatever runs the step."""
     assert (

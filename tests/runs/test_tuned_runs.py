@@ -46,6 +46,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
 
 
+@pytest.mark.nightly
 def test_it_is_resumed_to_the_same_bits_predicts_and_is_exported(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -58,7 +58,7 @@ def test_another_run_is_reported_with_its_drift_and_what_differs(
     assert "versions jax: 0.1 then" in out
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_stopped_longer_run_has_no_hash_of_its_earlier_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,7 +92,7 @@ def stopped_and_resumed(folder: Path, out: Path, steps: int, **config: int) -> N
             assert not Path(f"/proc/{pid}").exists(), "a worker outlived its run"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_run_with_workers_is_stopped_and_resumed_in_the_midst_of_an_epoch(
     tmp_path: Path,
 ) -> None:
@@ -100,7 +100,7 @@ def test_a_run_with_workers_is_stopped_and_resumed_in_the_midst_of_an_epoch(
     stopped_and_resumed(folder, tmp_path, steps=200, batch=6, size=8)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_damaged_file_ends_a_run_with_its_name(tmp_path: Path) -> None:
     folder = pictures_folder(tmp_path / "photos", 100, 24)
     broken = folder / "train" / "red" / "00091.jpg"  # not among those that are examined before

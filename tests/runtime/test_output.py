@@ -58,7 +58,12 @@ def missing() -> None:
 needs_full = pytest.mark.skipif(
     not Path("/dev/full").exists(), reason="there is no /dev/full on this system"
 )
-BROKEN = [pytest.param(full, marks=needs_full), unread, closed, missing]
+BROKEN = [
+    pytest.param(full, marks=[needs_full, pytest.mark.nightly]),
+    pytest.param(unread, marks=pytest.mark.nightly),
+    closed,
+    pytest.param(missing, marks=pytest.mark.nightly),
+]
 
 
 @pytest.mark.slow

@@ -137,6 +137,7 @@ def test_processes_train_what_one_process_trains(
         assert ("step 12/12" in said) == (place == 0), said
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("optimised")
 def test_sharded_over_processes(tmp_path: Path) -> None:
     """No process holds the whole state; card, checkpoint and sample still do."""
@@ -146,6 +147,7 @@ def test_sharded_over_processes(tmp_path: Path) -> None:
     same(out, alone(2, name, tmp_path, "--mesh", "fsdp=2"), tmp_path)
 
 
+@pytest.mark.nightly
 def test_processes_that_disagree_are_reported(tmp_path: Path) -> None:
     """A run folder that is taken is said once, by everyone's end, and no process is left
     waiting.
@@ -160,6 +162,7 @@ def test_processes_that_disagree_are_reported(tmp_path: Path) -> None:
     assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
+@pytest.mark.nightly
 def test_a_checkpoint_of_four_devices_goes_on_with_any_number(tmp_path: Path) -> None:
     name, whole = "mlp_digits", alone(4, "mlp_digits", tmp_path)
     for devices in (1, 2, 8):
@@ -181,6 +184,7 @@ def test_a_checkpoint_of_four_devices_goes_on_with_any_number(tmp_path: Path) ->
         same(out, whole, tmp_path)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("of", [pytest.param("*", marks=pytest.mark.nightly), "ocdbt.process_1"])
 def test_processes_resume_from_one_checkpoint_where_some_cannot_read_the_newest(
     of: str, tmp_path: Path

@@ -43,7 +43,7 @@ def without(folder: Path, *lines: str) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_without_affinity_locks_and_limits(tmp_path: Path) -> None:
     words = ["train", "mlp_digits", *flags_of(tiny("mlp_digits")), "--out", "run"]
     said = without(

@@ -19,7 +19,7 @@ from dlcore.cli import main as cli
 from tests.child import Child, card, flags_of, logged, run, tiny
 
 # side by side and alone have the same bits in programs that are compiled as runs are
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("optimised")]
+pytestmark = [pytest.mark.nightly, pytest.mark.usefixtures("optimised")]
 
 SEEDS, STEPS = 3, 23
 OFTEN = ["--steps", str(STEPS), "--save-every", "7", "--log-every", "5", "--eval-every", "8"]
@@ -78,7 +78,7 @@ def equal(ours: Path, whole: Path, steps: int = STEPS) -> None:
         assert a["results"][split]["accuracy"] == metrics["accuracy"]
 
 
-@pytest.mark.parametrize("seed", [*(pytest.param(i, marks=pytest.mark.nightly) for i in (1, 2)), 3])
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_seed_is_the_run_that_it_would_have_been_alone(seed: int) -> None:
     ours, whole = together() / f"seed-{seed}", alone(seed)
     equal(ours, whole)
@@ -172,7 +172,6 @@ def test_stopped_and_gone_on_with_alone_or_together(tmp_path: Path) -> None:
         assert len(places) == len(set(places))
 
 
-@pytest.mark.nightly
 def test_killed_they_go_on_from_the_last_sound_step_that_all_have_saved(tmp_path: Path) -> None:
     begin = [
         *words("mlp_digits", "runs", "--seeds", 2, "--steps", "300", "--save-every", "20"),
@@ -200,7 +199,6 @@ def test_killed_they_go_on_from_the_last_sound_step_that_all_have_saved(tmp_path
     equal(folders[0], tmp_path / "alone", steps=300)
 
 
-@pytest.mark.nightly
 def test_without_a_step_in_common_nothing_is_lost(tmp_path: Path) -> None:
     begin = [
         *words("mlp_digits", "runs", "--seeds", 2, "--steps", "40", "--save-every", "20"),

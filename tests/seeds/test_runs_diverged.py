@@ -35,6 +35,7 @@ def build(c, splits):
 """
 
 
+@pytest.mark.nightly
 def test_a_seed_that_diverges_is_closed_as_failed_and_the_others_go_on(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(SOME_FAIL)
     short = ["train", "mine.py", *flags_of(tiny("mlp_digits"))]

@@ -22,7 +22,7 @@ from tests.child import card
 from tests.tasks.test_predictors import untrained
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_style_loss_is_that_of_each_example_s_own_style() -> None:
     experiment, state = untrained("style_transfer", network="adain")
     _, vgg, grams = experiment.models

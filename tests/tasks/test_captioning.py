@@ -56,7 +56,7 @@ def test_light_falls_where_the_weight_is() -> None:
     assert (nearly == 200).all()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_probabilities_are_those_of_the_loss() -> None:
     """The sum of log-probabilities that a search gives is that of its caption under the network."""
     experiment, state = untrained("captioning_emoji")
@@ -76,7 +76,7 @@ def test_probabilities_are_those_of_the_loss() -> None:
     np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_own_pictures_are_captioned_alike_in_any_company(tmp_path: Path) -> None:
     experiment, state = untrained("captioning_emoji")
     predictor: Any = experiment.predictor

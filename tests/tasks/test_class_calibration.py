@@ -34,6 +34,7 @@ def splits() -> Splits:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["", "online_"])
 def test_values_by_hand(prefix: str) -> None:
     made = splits()

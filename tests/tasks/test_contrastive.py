@@ -163,7 +163,7 @@ def test_the_supervised_network_has_the_labels_of_the_probe() -> None:
     assert [*few.objectives] == ["net"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_samples_and_answers() -> None:
     experiment, state = untrained("simclr_cifar10")
     shown = experiment.draw(state, jax.random.key(0))

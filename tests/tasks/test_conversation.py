@@ -50,7 +50,9 @@ def expected(prompt: list[int], turn: int, length: int, seed: int = 3, **how: An
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [{"temperature": 1.5, "top_p": 0.7}, {}])
+@pytest.mark.parametrize(
+    "how", [pytest.param({"temperature": 1.5, "top_p": 0.7}, marks=pytest.mark.nightly), {}]
+)
 def test_streamed_answers_are_those_of_generate_far_past_the_context(how: Any) -> None:
     talking = conversation(max_tokens=27, seed=3, **how)
     assert talking.prompt("abc") == (0, 0)

@@ -44,6 +44,7 @@ def opened(name: str, folder: Path) -> tuple[np.ndarray, Any, State, Path]:
     return outputs, predictor, state, path
 
 
+@pytest.mark.slow
 def test_a_class_is_that_of_the_mean_probability(tmp_path: Path) -> None:
     outputs, predictor, state, path = opened("mlp_breast_cancer", tmp_path)
     items = predictor.items([path], [])

@@ -96,7 +96,7 @@ def test_an_image_without_objects_has_a_loss(splits: Any) -> None:
     assert np.isfinite(float(out.loss.total))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_evaluators_take_the_threshold_of_validation(splits: Any) -> None:
     detect = detection.detections(perfect(7.0), CLASSES, STRIDE)
     often, last = detection.evaluators(detect, splits)
@@ -130,6 +130,7 @@ def test_evaluators_take_the_threshold_of_validation(splits: Any) -> None:
     assert {"baseline_map", "baseline_ap_50_3", "baseline_ap_3"} <= named.keys()
 
 
+@pytest.mark.slow
 def test_the_baseline_is_right_where_all_images_are_alike(splits: Any) -> None:
     same = sets.load("bccd", "offline", CANVAS, 3, 3).train
     one = same.gather(np.zeros(1, int))
@@ -250,6 +251,7 @@ def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
         made.item(np.zeros((4, 4)))
 
 
+@pytest.mark.slow
 def test_samples_show_right_and_wrong_ones(splits: Any) -> None:
     detect = detection.detections(perfect(), CLASSES, STRIDE)
     right, by_class, curve, _ = samples("Scenes", detect, splits)(STATE, jax.random.key(0))

@@ -86,6 +86,7 @@ def test_generated_retrieved_and_true_answers_are_scored() -> None:
     assert found["retrieved_distinct_2"] == 0
 
 
+@pytest.mark.slow
 def test_a_sample_has_the_contexts_and_the_answers() -> None:
     prompt = dialogue_answers.prompt(tokens(), [], 40)
     padded = np.zeros((1, 40), np.int32)

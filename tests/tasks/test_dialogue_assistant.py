@@ -127,6 +127,7 @@ def test_dialogues_to_train_on_are_answered_after_the_last_message_of_the_user(
     assert plain.text == "Hi"
 
 
+@pytest.mark.slow
 def test_a_conversation_has_the_tokens_of_the_template() -> None:
     model = dialogue_assistant.text_model(ASSISTANT)
     talking = Conversation(model, state(), Sampling(max_tokens=3, temperature=0.0))

@@ -23,6 +23,7 @@ from tests.data.own.test_drive import recorded, simulator
 from tests.tasks.test_predictors import untrained
 
 
+@pytest.mark.slow
 def test_mirrored_frames_are_steered_the_other_way() -> None:
     rows = 40
     image = np.random.default_rng(0).integers(0, 255, (rows, 2, 4, 6, 3), np.uint8)
@@ -39,6 +40,7 @@ def test_mirrored_frames_are_steered_the_other_way() -> None:
     np.testing.assert_array_equal(plain["target"], target)
 
 
+@pytest.mark.slow
 def test_brightness_is_one_draw_for_all_frames_of_an_example() -> None:
     image = np.full((6, 3, 2, 2, 3), 100, np.uint8)
     zeros = jnp.zeros(6)
@@ -116,7 +118,7 @@ def test_a_policy_that_knows_the_steering_before_is_given_it() -> None:
         with_options(predictor, usual(previous=(0.1,))).batch(state, [row["image"][0]])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_samples_show_the_drive_beside_baselines() -> None:
     experiment, state = untrained("driving_udacity")
     plot, table, directions, looks, worst = experiment.draw(state, jax.random.key(0))

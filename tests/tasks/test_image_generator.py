@@ -13,7 +13,9 @@ from tests.tasks.test_predictors import untrained
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["gan_mnist", pytest.param("flow_mnist", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["gan_mnist", pytest.param("flow_mnist", marks=pytest.mark.nightly)]
+)
 def test_images_are_generated_by_seed_and_class(name: str) -> None:
     experiment, state = untrained(name)
     predictor: Any = experiment.predictor

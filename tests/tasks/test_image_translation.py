@@ -24,6 +24,7 @@ from tests.tasks.test_predictors import untrained
 CLASSIFIER = catalog.folder() / "assets" / "mnist_classifier.npz"
 
 
+@pytest.mark.slow
 def test_a_perfect_translation_has_no_error_and_keeps_the_class(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -65,7 +66,7 @@ def test_recognised_digits_by_hand() -> None:
     assert table.rows == (("3", 2, 0.5, 0.0), ("7", 2, 0.5, 1.0))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_errors_of_validation_are_those_of_the_written_pictures() -> None:
     experiment, state = untrained("cyclegan")
     scored, _ = experiment.evaluators
@@ -105,6 +106,7 @@ def test_each_objective_changes_its_own_network_alone() -> None:
         assert changed == {name}
 
 
+@pytest.mark.slow
 def test_own_pictures_are_translated_in_both_directions(tmp_path: Path) -> None:
     experiment, state = untrained("cyclegan")
     predictor: Any = experiment.predictor

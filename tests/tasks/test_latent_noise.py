@@ -73,6 +73,7 @@ def velocity_of(guidance: float, conditional: bool = True) -> tuple[np.ndarray, 
     return np.where(inside, (found - start) * 2, np.nan).ravel(), label
 
 
+@pytest.mark.slow
 def test_guidance_extrapolates_from_the_velocity_without_a_class() -> None:
     for guidance in (1.0, 2.0):
         moved, label = velocity_of(guidance)

@@ -39,6 +39,7 @@ def given_logits(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> 
     return params["logits"], {**extra, "seen": train}
 
 
+@pytest.mark.slow
 @given(
     st.integers(0, 99), st.lists(st.booleans(), min_size=4, max_size=4), st.sampled_from([1.0, 1e4])
 )
@@ -113,6 +114,7 @@ def test_all_masked_weighs_nothing_even_if_the_logits_are_not_numbers() -> None:
         assert (float(m.total), float(m.weight)) == (0, 0)
 
 
+@pytest.mark.slow
 def test_next_token_counts_tokens_and_no_padding() -> None:
     generator = np.random.default_rng(3)
     logits = generator.standard_normal((3, 4, 5)).astype(np.float32)
@@ -143,6 +145,7 @@ def test_next_token_counts_tokens_and_no_padding() -> None:
     assert float(bits.weight) == size[counts].sum()
 
 
+@pytest.mark.slow
 def test_a_smoothed_next_token_is_a_smoothed_class_in_training_alone() -> None:
     logits = np.random.default_rng(5).standard_normal((2, 2, 3)).astype(np.float32)
     logits[1, 1] = np.nan  # padding

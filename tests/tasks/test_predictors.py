@@ -101,6 +101,7 @@ def test_a_prompt_that_cannot_be_read_is_refused_with_its_place() -> None:
     assert fits["prompt"] == "a" * 15
 
 
+@pytest.mark.slow
 def test_a_recurrent_network_continues_prompts_of_any_length() -> None:
     found = answered("rnn_tiny_shakespeare", "a" * 40, tokens=5, top_p=0.5)
     assert len(found[0]["text"]) == 5
@@ -133,6 +134,7 @@ def test_a_vae_draws_from_its_prior_and_at_temperature_0_its_mean() -> None:
     np.testing.assert_array_equal(mean[0][1].images, mean[1][1].images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -72,6 +72,7 @@ def test_steps_against_the_gradient_make_right_answers_likelier_than_wrong_ones(
     assert np.asarray(found.own)[[0, 2]].min() > np.asarray(found.own)[[1, 3]].max()
 
 
+@pytest.mark.slow
 def test_scores_are_of_the_ratio_and_of_both_models() -> None:
     (evaluator,) = preference.evaluators(POLICY, REFERENCE, {})
     right = np.array([1, 1, 0, 0], np.float32)

@@ -49,6 +49,7 @@ def value(rows: list[int], train: bool, **same: Any) -> Any:
     return out, slope
 
 
+@pytest.mark.slow
 def test_a_policy_that_is_its_reference_loses_log_2_and_only_it_has_a_gradient() -> None:
     assert [each.name for each in FOLDS] == ["net", "fold_1"]
     out, slope = value([0, 1, 2, 3], True, fold_1=params()["reference"])

@@ -128,6 +128,7 @@ def predictor() -> question_answers.QuestionPredictor:
     return question_answers.QuestionPredictor(finder, 0.5)
 
 
+@pytest.mark.slow
 def test_answers_point_into_the_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(question_answers.jax, "jit", lambda f: f)
     file = tmp_path / "questions.jsonl"

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dlcore.kernels.corrupt import gaussian_blur, gaussian_noise
 from dlcore.tasks import restoration
@@ -16,6 +17,7 @@ GREY = IMAGES.astype(np.float32) / 255
 BATCH: Any = {"image": jnp.asarray(IMAGES), "row": jnp.array([4, 9, 1]), "mask": jnp.ones(3)}
 
 
+@pytest.mark.slow
 def test_images_are_blurred_and_then_noisy() -> None:
     """Up to the rounding of values around 1, which differs between processors."""
     key = jax.random.key(1)
@@ -34,6 +36,7 @@ def test_degraded_images_and_those_of_the_initialisation_stay() -> None:
     np.testing.assert_array_equal(inputs(given, jax.random.key(1), False), given["degraded"])
 
 
+@pytest.mark.slow
 def test_the_loss_is_cross_entropy_and_psnr_is_the_mean_over_images() -> None:
     logits = np.random.default_rng(1).normal(size=IMAGES.shape).astype(np.float32)
 

@@ -24,7 +24,7 @@ from tests.models.compiled import apply
 from tests.tasks.test_predictors import untrained
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_photograph_has_no_content_loss_and_the_style_no_style_loss() -> None:
     experiment, state = untrained("style_transfer")
     _, vgg, grams = experiment.models

@@ -98,6 +98,7 @@ def test_predicted_classes_are_those_of_the_evaluation(tmp_path: Path) -> None:
     assert dict(columns.rows)["kind"].startswith("the target: 2 classes: no ")  # type: ignore[arg-type, union-attr]
 
 
+@pytest.mark.slow
 def test_predicted_numbers_are_those_of_the_evaluation(tmp_path: Path) -> None:
     trained = Trained(people(tmp_path), "income")
     true = trained.write_test(tmp_path / "test.csv").astype(np.float64)
@@ -110,6 +111,7 @@ def test_predicted_numbers_are_those_of_the_evaluation(tmp_path: Path) -> None:
     assert columns.title == "Columns"
 
 
+@pytest.mark.slow
 def test_what_training_did_not_see_is_said(tmp_path: Path) -> None:
     trained = Trained(people(tmp_path), "kind")
     predictor = trained.predictor

@@ -153,7 +153,7 @@ def test_answers_point_into_the_text_and_do_not_depend_on_their_company(name: st
     assert not any(answer.get("spans") for answer, _ in none)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_samples_mark_spans_and_count_them(tmp_path: Any) -> None:
     experiment, state = untrained("ner_conll")
     text, table, *_ = experiment.draw(state, jax.random.key(0))

@@ -60,6 +60,7 @@ def test_a_text_comes_back_whole_and_one_that_is_too_long_is_refused() -> None:
         TRANSLATOR.translate(STATE.params, ["far longer than anything in validation and test " * 9])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [4, 16])
 def test_bleu_is_of_each_split_against_its_own_references(batch: int) -> None:
     collector = Collector(sharding.layout("jit", "", jax.devices()[:1]), batch)
@@ -89,6 +90,7 @@ def test_sentences_are_ordered_by_length_and_know_their_place() -> None:
     assert texts == [CORPUS.source["test"][i] for i in ordered["number"]]
 
 
+@pytest.mark.slow
 def test_samples_show_source_reference_and_translation_and_how_it_is_scored() -> None:
     shown, signatures = translation.samples(TRANSLATOR, rows("test"), 3)(STATE, jax.random.key(0))
     sentences = zip(CORPUS.source["test"][:3], CORPUS.target["test"][:3], strict=True)

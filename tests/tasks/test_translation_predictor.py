@@ -10,7 +10,7 @@ import pytest
 from tests.tasks.test_predictors import answered, untrained
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_sentences_are_translated_as_in_evaluation() -> None:
     experiment, state = untrained("transformer_multi30k")
     predictor: Any = experiment.predictor

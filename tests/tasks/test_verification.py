@@ -128,6 +128,7 @@ def test_every_loss_trains_and_samples_show_right_and_wrong_pairs() -> None:
     assert built("faces_yale", neighbourhood=0.0).splits.facts.people[0] == "person 0"
 
 
+@pytest.mark.slow
 def test_inputs_do_not_depend_on_exposure() -> None:
     image = np.random.default_rng(0).integers(0, 120, (2, 8, 8, 1)).astype(np.float32)
     for inputs, close in ((task.inputs(), 1e-2), (task.inputs(1.5), 0.2)):

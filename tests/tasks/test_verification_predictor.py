@@ -33,7 +33,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_folder_of_people_trains_and_two_pictures_are_compared(
     people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
@@ -82,6 +82,7 @@ def test_pictures_are_reduced_as_the_training_images_were(people: Path, tmp_path
     large.unlink()
 
 
+@pytest.mark.slow
 def test_probabilities_are_the_mean_over_folds_and_need_results() -> None:
     experiment, state = untrained("faces_orl")
     predictor: Any = experiment.predictor

@@ -30,6 +30,7 @@ def test_views_depend_on_row_and_key_and_stay_in_range() -> None:
     )
 
 
+@pytest.mark.slow
 def test_images_of_one_channel_have_no_colour() -> None:
     grey = jnp.asarray(IMAGES[..., :1])
     batch = {"image": grey, "row": jnp.arange(4), "label": jnp.arange(4)}

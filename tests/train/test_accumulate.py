@@ -91,6 +91,7 @@ def test_a_mean_of_means_would_be_something_else() -> None:
         assert np.abs(means - right).max() > 0.1 * np.abs(right).max()
 
 
+@pytest.mark.slow
 def test_microbatches_are_taken_from_every_device_evenly() -> None:
     """Microbatch i holds the rows i, i + n, ...: a device's rows, which follow one another, give as
     many to each.

@@ -125,6 +125,7 @@ def test_splits_with_metrics_of_their_own_keep_their_names() -> None:
         assert run(state(), plain) == {"loss": 2, "z": 5}
 
 
+@pytest.mark.slow
 def test_sums_over_many_batches_lose_nothing() -> None:
     """20,000 batches' worth of a float32 sum would have drifted; the sums are float64 on the
     host.

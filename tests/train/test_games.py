@@ -25,6 +25,7 @@ GAMES = {
 }
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "way",
     [pytest.param(Way("jit", 2, 4), marks=pytest.mark.nightly), Way("shard_map", 4, 1)],

@@ -77,11 +77,13 @@ def test_a_part_keeps_its_bits_when_others_come_go_or_change_places() -> None:
         assert (kernel(together, other) != kernel(together, "net")).all()
 
 
+@pytest.mark.slow
 def test_the_seed_decides() -> None:
     np.testing.assert_array_equal(kernel(made(["net"])[1], "net"), kernel(made(["net"])[1], "net"))
     assert (kernel(made(["net"], seed=1)[1], "net") != kernel(made(["net"])[1], "net")).all()
 
 
+@pytest.mark.slow
 def test_parts_go_where_they_belong() -> None:
     _, state = made(["net", "frozen"], trained=["net"])
     assert int(state.step) == 0
@@ -98,6 +100,7 @@ def test_an_objective_without_a_part_is_refused() -> None:
         made(["net"], trained=["net", "ghost"])
 
 
+@pytest.mark.slow
 def test_the_abstract_state_says_what_the_real_one_is_and_layout_changes_no_bit() -> None:
     _, plain = made(["net"])
     abstract, laid = made(["net"], mesh="data=1,fsdp=4")

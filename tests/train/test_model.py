@@ -57,6 +57,7 @@ def variables(model: Model) -> tuple[dict[str, Any], dict[str, Any]]:
     return {model.name: made.pop("params")}, {model.name: made} if made else {}
 
 
+@pytest.mark.slow
 def test_initialisation_and_training_with_dropout_and_batch_norm_have_the_bits_of_apply() -> None:
     net = MLP((5,), classes=3, dropout=0.5, norm="batch")
     model = Model("net", net, scaled)

@@ -42,6 +42,7 @@ def state() -> State:
     return State(jnp.asarray(7, jnp.int32), params, extra, {"net": "not kept"})  # type: ignore[dict-item]
 
 
+@pytest.mark.slow
 def test_a_state_comes_back_bit_for_bit(tmp_path: Path, state: State) -> None:
     file = tmp_path / model_file.MODEL
     model_file.save(state, file, best="validation/loss")

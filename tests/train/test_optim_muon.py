@@ -14,6 +14,7 @@ from dlcore.train import optim
 from tests.train.test_optim import RATE, steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(6, 6), (4, 12), (12, 4)])
 def test_muon_moves_a_matrix_by_an_orthogonal_one(shape: tuple[int, int]) -> None:
     grad = jnp.asarray(np.random.default_rng(1).standard_normal(shape), jnp.float32)

@@ -81,6 +81,7 @@ def test_mean_where_equals_the_mean_of_the_slice(x: np.ndarray, data: st.DataObj
         assert np.isnan(value(found))
 
 
+@pytest.mark.slow
 @given(NUMBERS)
 def test_mean_of_parts_adds_up_to_the_mean_of_all(x: np.ndarray) -> None:
     cut = len(x) // 2
@@ -285,6 +286,7 @@ def test_devices_leave_what_is_frozen_and_what_is_no_float_alone(devices: list[j
     assert float(value(report["net/loss"])) == pytest.approx(2 * X.mean())
 
 
+@pytest.mark.slow
 def test_proposals_are_the_updates_of_the_next_step_with_its_noise() -> None:
     def loss(params: Any, extra: Any, batch: Any, key: jax.Array, train: bool) -> Out:
         return Out(mean(batch["x"] * params["a"] * jax.random.normal(key)), {}, extra)

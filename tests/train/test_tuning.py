@@ -127,7 +127,7 @@ def test_two_changes_of_one_model_are_not_merged() -> None:
         tuning.merged({"net": {}, "a": {}, "b": {}}, {"a": ("net", 1.0), "b": ("net", 1.0)})
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_merged_state_is_exported_and_loaded_as_the_model(tmp_path: Path) -> None:
     found = tuning.tuned(MODEL, TEMPLATE, LINEAR, ("head",), rank=2)
     params = drawn(started(found))
@@ -141,7 +141,7 @@ def test_the_merged_state_is_exported_and_loaded_as_the_model(tmp_path: Path) ->
     )
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_stacked_layers_of_a_gpt_are_changed_layer_by_layer() -> None:
     size = gpt.Size(11, 5, layers=2, heads=2, width=8, scan=True)
     model = Model("net", gpt.GPT(size), lambda batch, key, train: batch["tokens"])

@@ -37,6 +37,7 @@ def test_sizes_are_of_the_image_as_it_is_seen(tmp_path: Path) -> None:
         image_cache.stored_sizes([tmp_path / "broken.png"])
 
 
+@pytest.mark.slow
 def test_the_second_start_decodes_nothing_and_a_changed_file_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

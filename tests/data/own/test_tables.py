@@ -195,6 +195,7 @@ def test_files_by_split_are_one_table(tmp_path: Path) -> None:
         quiet(tmp_path, "y")
 
 
+@pytest.mark.slow
 def test_parquet_is_the_same_table(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
@@ -232,6 +233,7 @@ def test_texts_that_hardly_repeat_have_no_input_and_rare_ones_none_of_their_own(
     assert encoded.unknown.count({}) == 3 * columns.MOST
 
 
+@pytest.mark.slow
 def test_the_published_table_goes_the_same_way() -> None:
     splits = published.rows("published", "diagnosis")
     assert splits.facts.classes == ["benign", "malignant"]

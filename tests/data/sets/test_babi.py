@@ -40,6 +40,7 @@ def test_the_last_sentence_comes_first() -> None:
     assert rows["task"].tolist() == [1]
 
 
+@pytest.mark.slow
 def test_synthetic_stories_have_right_answers() -> None:
     splits = babi.load("offline")
     for source in dict(splits.items()).values():
@@ -118,6 +119,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
         babi.load("offline", tasks=(21,))
 
 
+@pytest.mark.slow
 def test_tasks_of_synthetic_stories() -> None:
     splits = babi.load("offline", "10k", tasks=(2,))
     assert splits.facts.tasks == [2]

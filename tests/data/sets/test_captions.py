@@ -27,6 +27,7 @@ def test_words_of_a_name() -> None:
     assert captions.words("Woman’s hat, ice-cold") == ["woman’s", "hat", ",", "ice-cold"]
 
 
+@pytest.mark.slow
 def test_tokens_are_shifted_targets_and_come_back_as_text() -> None:
     found = captions.load("offline", 24)
     train, vocabulary = found.train.arrays, found.facts.vocabulary

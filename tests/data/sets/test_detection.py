@@ -219,6 +219,7 @@ def test_boxes_of_scenes_are_exact() -> None:
     assert again.info == source.info
 
 
+@pytest.mark.slow
 def test_a_mosaic_has_three_other_examples_of_any_process() -> None:
     splits = detection.with_mosaics(detection.load("bccd", "offline", (24, 24), 2, 2))
     whole = Stream(splits.train, 8, 0, np.arange(8)).at(3)

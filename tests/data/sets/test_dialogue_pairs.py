@@ -33,6 +33,7 @@ def test_each_right_answer_is_paired_with_each_wrong_one_to_its_context() -> Non
     assert all(each.right[:-1] == each.wrong[:-1] for each in found)
 
 
+@pytest.mark.slow
 def test_dialogues_that_begin_alike_are_in_one_fold_and_contexts_count_alike() -> None:
     splits = dialogue_pairs.load(NAME, "offline", 64, 300, folds=3)
     assert splits.names() == ["train", "test"]

@@ -47,6 +47,7 @@ def test_offline_rows_have_an_answer_and_the_answer_to_another_context() -> None
         assert (order in used.decode(row).partition("Sure")[0]) == bool(right)
 
 
+@pytest.mark.slow
 def test_of_a_long_context_the_last_tokens_remain() -> None:
     whole, cut = (dialogue_rewards.load(NAME, "offline", n, 300)["test"] for n in (64, 12))
     index = np.arange(5)

@@ -26,6 +26,7 @@ def test_an_example_is_a_frame_with_those_before_it() -> None:
     assert len(numbered(7, 3)) == 4
 
 
+@pytest.mark.slow
 def test_splits_share_no_frame_and_are_in_order_of_time() -> None:
     splits = drives.load("offline", 2)
     sections = [splits[name].steering for name in ("train", "validation", "test")]

@@ -150,6 +150,7 @@ def test_documents_are_packed_with_their_bytes(prepared: None) -> None:
         text.load("state_union", "published", 32, layout="documents")
 
 
+@pytest.mark.slow
 def test_sentences_of_topics_and_of_a_fold_offline() -> None:
     used = subwords()
     texts, topic = sentences.documentation()
@@ -193,6 +194,7 @@ def test_published_sentences_have_the_classes_of_the_set(prepared: None) -> None
     assert found.facts.classes[0] == "sentence_polarity:1.0.1 0"
 
 
+@pytest.mark.slow
 def test_pairs_are_packed_and_keep_their_texts() -> None:
     corpus = pairs.synthetic()
     learned = pairs.joined(corpus, 400)

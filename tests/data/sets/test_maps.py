@@ -27,6 +27,7 @@ def test_generated_scenes_are_the_same_each_time_and_have_every_class() -> None:
     assert (images != synthetic_maps.shapes(20, 23, 30, 4)[0]).any()
 
 
+@pytest.mark.slow
 def test_the_label_of_a_pixel_is_that_of_its_centre() -> None:
     labels = np.arange(6 * 9).reshape(1, 6, 9)
     small = maps.nearest(labels, np.zeros((1, 2, 3, 3)))

@@ -42,6 +42,7 @@ def test_windows_cover_a_text() -> None:
             assert not count <= found[0] + window or found == [0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_subwords", [False, True])
 def test_targets_are_the_answer_wherever_a_window_holds_it(by_subwords: bool) -> None:
     facts = synthetic_questions.facts(60)

@@ -12,7 +12,14 @@ from dlcore.errors import UsageError
 pytestmark = pytest.mark.quick
 
 
-@pytest.mark.parametrize("name", tagged.KINDS)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name == "wnut17" else pytest.param(name, marks=pytest.mark.nightly)
+        for name in tagged.KINDS
+    ],
+)
 def test_rows_hold_the_words_and_tags_of_the_sentences(name: str) -> None:
     splits = tagged.load(name, "offline", 4)
     facts = splits.facts
