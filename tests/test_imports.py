@@ -97,6 +97,7 @@ def test_no_experiment_imports_the_command_line(path: Path) -> None:
     assert not [name for name in imports(path) if room(name) == "cli"]
 
 
+@pytest.mark.slow
 def test_tests_mirror_the_rooms() -> None:
     """A room's tests lie in a folder of its name."""
     folders = {path.name for path in (REPOSITORY / "tests").iterdir() if path.is_dir()}

@@ -78,10 +78,10 @@ print(json.dumps(worst))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "flags",
-    [pytest.param("", marks=pytest.mark.nightly), FUSION],
+    ["", FUSION],
     ids=["as-it-comes", "as-runs-set-it"],
 )
 def test_gradients_under_jit_are_those_of_float64(flags: str, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def state_of(objectives: dict[str, Objective], params: dict[str, Any]) -> State:
     )
 
 
+@pytest.mark.slow
 def test_norms_ratios_and_dead_units_worked_by_hand() -> None:
     """Loss mean of (x w) c / 2 with x = (1, 2) and c = (3, 0): the gradient of w is x c^T / 2, the
     second unit gets nothing.

@@ -20,6 +20,8 @@ from dlcore.models.cnn import CNN
 from dlcore.samples.writer import to_uint8
 from dlcore.train.step import State
 
+pytestmark = pytest.mark.slow
+
 GENERATOR = np.random.default_rng(0)
 IMAGES = GENERATOR.integers(0, 256, (3, 4, 4, 2), dtype=np.uint8)
 BATCH = {
@@ -73,7 +75,6 @@ def test_filters_are_scaled_to_0_and_1_each_by_itself() -> None:
         filters(np.zeros(4))
 
 
-@pytest.mark.slow
 def test_filters_over_patches_are_shown_over_pixels() -> None:
     """The picture that a filter answers most to is the filter itself: block by block it must come
     back.
@@ -97,7 +98,6 @@ class Deep(nn.Module):
         return nn.Conv(2, (1, 1), name="b")(nn.Conv(2, (1, 1), name="c")(x))[:, 0, 0]
 
 
-@pytest.mark.slow
 def test_layers_are_shown_by_depth_and_without_what_is_inside_them() -> None:
     params = jax.jit(Deep().init)(jax.random.key(0), IMAGES / np.float32(255))["params"]
     shown = activations(
@@ -108,7 +108,6 @@ def test_layers_are_shown_by_depth_and_without_what_is_inside_them() -> None:
     assert [each.title.split()[1] for each in shown] == ["c:", "b:"]
 
 
-@pytest.mark.slow
 def test_activations_are_those_after_each_layer() -> None:
     net = CNN((3, 4), hidden=5, classes=3)
     params = jax.jit(net.init)(jax.random.key(0), IMAGES / np.float32(255))["params"]

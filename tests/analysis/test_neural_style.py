@@ -9,6 +9,8 @@ import pytest
 
 from dlcore.analysis.neural_style import optimise
 
+pytestmark = pytest.mark.slow
+
 PHOTOGRAPH = np.full((2, 3, 3), 0.5, np.float32)
 
 

@@ -13,8 +13,9 @@ from dlcore.analysis.vanishing import figure, through_time
 from dlcore.data.sets import longmemory
 from dlcore.models.rnn import RNN, Reader
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 def test_a_linear_network_has_the_powers_of_its_matrix() -> None:
     """state_t = state_{t-1} A + x_t and a loss of w . state_T: the gradient at t is A^(T-t) w,
     whatever the input.
@@ -29,7 +30,6 @@ def test_a_linear_network_has_the_powers_of_its_matrix() -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
-@pytest.mark.slow
 def test_a_rotation_keeps_the_norm_and_its_multiples_shrink_and_grow_it() -> None:
     turn = jnp.array([[0.6, 0.8], [-0.8, 0.6]])
     for size in (0.5, 1.0, 2.0):
@@ -42,7 +42,6 @@ def test_a_rotation_keeps_the_norm_and_its_multiples_shrink_and_grow_it() -> Non
         np.testing.assert_allclose(norm, size ** np.arange(7.0, -1, -1), rtol=1e-5)
 
 
-@pytest.mark.slow
 def test_norms_whose_squares_leave_float32_are_right() -> None:
     for size in (1e25, 1e-25):
         norm = through_time(
@@ -58,7 +57,6 @@ def test_norms_whose_squares_leave_float32_are_right() -> None:
     np.testing.assert_array_equal(none, 0)
 
 
-@pytest.mark.slow
 def test_the_figure_shows_vanishing_and_exploding() -> None:
     batch = longmemory.adding(60, "test", 100).gather(np.arange(4))
     x, target = batch["x"], batch["target"]

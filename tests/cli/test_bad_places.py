@@ -25,6 +25,8 @@ from dlcore.cli import main as cli
 from dlcore.runs import checkpoint
 from tests.child import card, environment, flags_of, run, tiny
 
+pytestmark = pytest.mark.slow
+
 MLP = flags_of(tiny("mlp_digits"))
 ROOT = os.geteuid() == 0
 
@@ -83,7 +85,6 @@ def command(*words: Any) -> list[str]:
     return [sys.executable, "-m", "dlcore", *map(str, words)]
 
 
-@pytest.mark.slow
 def test_no_room_is_said_before_the_first_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -105,7 +106,6 @@ def test_no_room_is_said_before_the_first_step(
     )
 
 
-@pytest.mark.slow
 def test_a_disk_that_fills_up_while_training(
     stopped: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,7 +133,6 @@ def test_a_disk_that_fills_up_while_training(
 
 
 @pytest.mark.nightly
-@pytest.mark.slow
 @pytest.mark.skipif(
     not ROOT or not shutil.which("unshare"),
     reason="a small disk of one's own needs root and unshare",
@@ -176,7 +175,6 @@ def test_a_real_full_disk(tmp_path: Path) -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.slow
 @pytest.mark.skipif(
     ROOT and not shutil.which("setpriv"),
     reason="root may write anywhere, and there is no setpriv to change that",
@@ -226,7 +224,6 @@ def test_folders_without_permission(tmp_path: Path) -> None:
             path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-@pytest.mark.slow
 def test_a_folder_that_another_process_trains_in(
     stopped: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -246,7 +243,6 @@ class Boom:
         return os.mkdir, (str(Path.cwd() / "executed"),)
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize(
     "words",

@@ -17,6 +17,8 @@ from dlcore.runs import trust
 from tests.child import card
 from tests.cli.conftest import MLP, Refused
 
+pytestmark = pytest.mark.slow
+
 TRAIN = ["train", "mlp_digits", *MLP]
 
 
@@ -26,12 +28,10 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
 
 
-@pytest.mark.slow
 def test_a_run_of_another_experiment(stopped: Path, refused: Refused) -> None:
     refused(*TRAIN, "--out", stopped, mentions=("already holds a run", "experiment mine", "--out"))
 
 
-@pytest.mark.slow
 def test_a_page_that_changed(
     stopped: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -47,7 +47,6 @@ def test_a_page_that_changed(
     assert "dropout: Rate = 0.4" in (stopped / "experiment.py").read_text()
 
 
-@pytest.mark.slow
 def test_a_comment_that_changed_is_no_change(stopped: Path) -> None:
     page = stopped.parent / "mine.py"
     page.write_text(
@@ -59,7 +58,6 @@ def test_a_comment_that_changed_is_no_change(stopped: Path) -> None:
     assert (stopped / "experiment.py").read_text() == page.read_text()
 
 
-@pytest.mark.slow
 def test_other_versions_and_another_commit_are_said_and_kept(
     stopped: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -93,7 +91,6 @@ def test_other_versions_and_another_commit_are_said_and_kept(
     ]
 
 
-@pytest.mark.slow
 def test_a_run_whose_checkpoints_are_gone_says_that_it_begins_again(
     stopped: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -109,7 +106,6 @@ def test_a_run_whose_checkpoints_are_gone_says_that_it_begins_again(
     assert card(stopped)["step"] == 12
 
 
-@pytest.mark.slow
 def test_a_mesh_that_is_none_for_a_complete_run(stopped: Path, refused: Refused) -> None:
     assert cli.main(["resume", str(stopped)]) == 0
     refused("resume", stopped, "--mesh", "date=2", mentions=("date=2", "data=4,fsdp=2,tensor=1"))

@@ -20,6 +20,8 @@ from dlcore.runtime import notices
 from dlcore.runtime.devices import simulated
 from tests.child import card, flags_of, run, tiny
 
+pytestmark = pytest.mark.slow
+
 SHORT = ["train", "mlp_digits", *flags_of(tiny("mlp_digits"))]
 
 
@@ -45,7 +47,6 @@ def copied(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
-@pytest.mark.slow
 def test_eval_says_what_the_card_says(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["eval", str(trained)]) == 0
     said = capsys.readouterr().out
@@ -56,7 +57,6 @@ def test_eval_says_what_the_card_says(trained: Path, capsys: pytest.CaptureFixtu
         assert printed == pytest.approx(metrics, rel=1e-4)
 
 
-@pytest.mark.slow
 def test_sample_report_and_export(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(copied / "samples")
     assert cli.main(["sample", str(copied)]) == 0
@@ -120,7 +120,6 @@ def test_resume_takes_as_many_devices_as_before_or_as_the_new_mesh_has(
     assert (flags.cpu_devices or simulated(flags, batch=32)) == devices
 
 
-@pytest.mark.slow
 def test_compiling_is_said_where_it_takes_long(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,7 +140,6 @@ def test_compiling_is_said_where_it_takes_long(
     assert "compiling ..." in capsys.readouterr().err.splitlines()
 
 
-@pytest.mark.slow
 def test_the_same_words_begin_a_run_and_go_on_with_it(tmp_path: Path) -> None:
     words = ["train", "mlp_digits", *flags_of(tiny("mlp_digits")), "--out", "run", "--continue-run"]
     code, said = run(*words, folder=tmp_path)
@@ -161,7 +159,6 @@ def test_the_same_words_begin_a_run_and_go_on_with_it(tmp_path: Path) -> None:
     assert (code, "--continue-run needs --out" in said) == (2, True), said
 
 
-@pytest.mark.slow
 def test_a_preset_is_a_config_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["train", "mlp_digits", "--preset", "tiny", "--steps", "2"]
     assert cli.main([*words, "--out", "a"]) == 0

@@ -18,6 +18,8 @@ from tests.child import REPOSITORY, card
 from tests.cli.test_help import python
 from tests.cli.test_main import SHORT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,7 +27,6 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
 
 
-@pytest.mark.slow
 def test_a_page_run_as_main_trains_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     page = str(REPOSITORY / "experiments" / "mlp_digits.py")
     monkeypatch.setattr(sys, "argv", [page, *SHORT[2:], "--out", "run"])
@@ -53,7 +54,6 @@ def test_a_page_is_a_program(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.slow
 def test_a_file_of_ones_own_trains_and_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,7 +110,7 @@ def test_the_command_of_a_report_keeps_switches_that_are_off_and_names_the_file(
     assert shlex.split(str(reproduce(report_runs.read(Path("ours")))))[2] == "mlp_digits"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_offline_begins_with_the_page_s_own_config_for_it(tmp_path: Path) -> None:
     text = (REPOSITORY / "experiments" / "mlp_digits.py").read_text(encoding="utf-8")
     Path("mine.py").write_text(
@@ -124,7 +124,6 @@ def test_offline_begins_with_the_page_s_own_config_for_it(tmp_path: Path) -> Non
     assert (card(Path("a"))["steps"], card(Path("b"))["steps"]) == (3, 2)
 
 
-@pytest.mark.slow
 def test_without_out_a_file_of_ones_own_has_its_own_folder(tmp_path: Path) -> None:
     shutil.copy(REPOSITORY / "experiments" / "mlp_digits.py", "mine.py")
     assert cli.main(["train", "mine.py", *SHORT[2:]]) == 0

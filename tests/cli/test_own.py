@@ -58,7 +58,7 @@ def data(kind: str) -> Path:
         pytest.param("vae_fashion_mnist", "images", "loss", marks=pytest.mark.nightly),
         pytest.param("bert_polarity", "texts", "accuracy", marks=pytest.mark.nightly),
         pytest.param("bert_sst2", "texts", "macro_f1", marks=pytest.mark.nightly),
-        pytest.param("cnn_sst2", "texts", "accuracy", marks=pytest.mark.slow),
+        pytest.param("cnn_sst2", "texts", "accuracy", marks=pytest.mark.nightly),
         pytest.param("rnn_sst2", "texts", "accuracy", marks=pytest.mark.nightly),
         pytest.param("intents_banking77", "texts", "accuracy", marks=pytest.mark.nightly),
         pytest.param("rnn_tiny_shakespeare", "corpus", "loss", marks=pytest.mark.nightly),

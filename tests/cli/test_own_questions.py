@@ -95,7 +95,6 @@ def test_json_lines_are_learnt_from_and_answered(
     assert "bad.jsonl, line 2: there is no 'context'" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 @pytest.mark.nightly
 def test_squads_json_is_learnt_from(capsys: Capture) -> None:
     path = squad(Path("mine.json"), 60)

@@ -113,6 +113,7 @@ def test_json_lines_with_spans_and_labels_train_slots_and_intents(
     assert (span["label"], text[span["start"] : span["end"]]) == ("city", "Köln")
 
 
+@pytest.mark.slow
 def test_a_line_of_other_columns_stops_before_the_first_step(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -68,6 +68,7 @@ def test_all_ways_to_give_texts_have_the_same_answers(
     assert answers(capsys, str(run), "-") == expected
 
 
+@pytest.mark.slow
 def test_its_table_is_answered_as_it_was_labelled(run: Path, capsys: Capture) -> None:
     found = answers(capsys, str(run), str(run.parent / "films.csv"))
     assert len(found) == 120

@@ -44,7 +44,7 @@ def test_without_a_folder_runs_are_numbered(
     assert [str(each.folder) for each in found] == ["runs/mlp_digits/001", "runs/mlp_digits/002"]  # type: ignore[union-attr]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_each_seed_is_a_run_with_its_model(tmp_path: Path) -> None:
     runs = train(tmp_path / "seeds", steps=4, seeds=2)
     assert [run.folder.name for run in runs] == ["seed-0", "seed-1"]

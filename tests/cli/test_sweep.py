@@ -38,7 +38,7 @@ def kept(folder: str = "sweeps/mlp_digits") -> dict[str, Any]:
     return json.loads((Path(folder) / "sweep.json").read_text())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_grid_is_run_ranked_shown_and_not_run_again(
     started: list[list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -70,7 +70,6 @@ def test_a_grid_is_run_ranked_shown_and_not_run_again(
 
 
 @pytest.mark.nightly
-@pytest.mark.slow
 def test_a_stopped_trial_goes_on(started: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["sweep", "mlp_digits", "seed=3,4", "--metric", "validation/accuracy", *FLAGS]
     with monkeypatch.context() as patched:

@@ -38,6 +38,7 @@ def as_file(image: Image.Image, form: str) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 def test_people_of_orl_are_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:xz") as archive:

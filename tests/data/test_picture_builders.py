@@ -36,7 +36,6 @@ def test_transparency_becomes_white() -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.slow
 @given("noto_emoji_captions")
 def test_every_emoji_is_in_one_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))

@@ -58,6 +58,7 @@ def xquad() -> bytes:
     return gzip.decompress(XQUAD.read_bytes())
 
 
+@pytest.mark.slow
 @needs_xquad
 def test_prepares_from_the_download_cache(
     tmp_path: Path, xquad: bytes, capsys: pytest.CaptureFixture[str]

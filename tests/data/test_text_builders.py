@@ -43,7 +43,6 @@ def test_phrases_of_held_out_sentences_alone_are_not_for_training() -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.slow
 @given("sst2")
 def test_no_phrase_of_training_is_tested(tmp_path: Path) -> None:
     prepare("sst2", data_dir=tmp_path, manual_dir=FOLDER / "sst2")

@@ -120,6 +120,7 @@ def test_what_cannot_be_padded_is_refused(varied: Path) -> None:
     assert found.gather(np.arange(7))["objects/kind"].shape == (7, 2)
 
 
+@pytest.mark.slow
 def test_records_are_decoded_when_a_batch_needs_them() -> None:
     def noisy(example: Example, random: np.random.Generator) -> Example:
         noise = random.integers(0, 9, example["image"].shape, np.uint8)

@@ -15,6 +15,8 @@ from scipy.stats import norm
 from dlcore.kernels.activations import Name, gelu, gelu_erf, named
 from tests.kernels.case import Case
 
+pytestmark = pytest.mark.slow
+
 
 def reference(x: np.ndarray) -> np.ndarray:
     """The tanh form."""
@@ -78,7 +80,6 @@ def test_tanh_form_is_close_to_the_exact_one() -> None:
     np.testing.assert_allclose(gelu(jnp.asarray(x, jnp.float32)), x * norm.cdf(x), atol=5e-4)
 
 
-@pytest.mark.slow
 def test_slope_is_0_far_left_and_1_far_right_in_every_type() -> None:
     for dtype in (jnp.float32, jnp.bfloat16, jnp.float16):
         x = jnp.array([-1e4, -31, 31, 1e4], dtype)
@@ -87,14 +88,12 @@ def test_slope_is_0_far_left_and_1_far_right_in_every_type() -> None:
         np.testing.assert_array_equal(slope, [0, 0, 1, 1])
 
 
-@pytest.mark.slow
 def test_slope_has_no_step_where_the_closed_form_ends() -> None:
     with jax.enable_x64(True):
         slope = jax.vmap(jax.grad(gelu))(jnp.array([-30.001, -29.999, 29.999, 30.001]))
         np.testing.assert_allclose(slope, [0, 0, 1, 1], atol=1e-12)
 
 
-@pytest.mark.slow
 def test_second_use_of_the_gradient_is_scaled_by_the_cotangent() -> None:
     _, pull = jax.vjp(gelu, jnp.array([0.3, -2.0]))
     np.testing.assert_allclose(
@@ -110,7 +109,6 @@ def test_another_name_is_refused_with_the_known_names() -> None:
         named("swish")  # type: ignore[arg-type]
 
 
-@pytest.mark.slow
 def test_every_name_keeps_half_precision() -> None:
     for name in get_args(Name):
         assert named(name)(jnp.ones((2,), jnp.float16)).dtype == jnp.float16

@@ -102,6 +102,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 def test_values_by_hand() -> None:
     true, false = jnp.array([0.0, 2.0]), jnp.array([0.0, -0.5])
     np.testing.assert_allclose(

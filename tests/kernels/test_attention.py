@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from dlcore.kernels.attention import attention, cached_attention, causal_attention, rotary
 from tests.kernels.case import Case, normals
 
+pytestmark = pytest.mark.slow
+
 
 def softmax(x: np.ndarray) -> np.ndarray:
     """Over the last axis."""
@@ -146,7 +148,6 @@ def draw(seed: int, *shape: int) -> jax.Array:
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
 
 
-@pytest.mark.slow
 def test_an_output_has_exactly_no_gradient_to_later_inputs() -> None:
     q, k, v = draw(0, 3, 1, 2, 4, 4)
     weight = draw(1, 1, 2, 4)
@@ -173,7 +174,6 @@ def test_later_tokens_change_no_output_bit(t: int, value: float) -> None:
     np.testing.assert_array_equal(_causal(*changed)[:, :, :t], _causal(*x)[:, :, :t])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("lengths", [[1] * 6, [4, 1, 1], [2, 3, 1]])
 def test_token_by_token_over_a_cache_equals_all_at_once(lengths: list[int]) -> None:
     q, k, v = draw(4, 3, 2, 2, 6, 4)
@@ -189,7 +189,6 @@ def test_token_by_token_over_a_cache_equals_all_at_once(lengths: list[int]) -> N
         position += new
 
 
-@pytest.mark.slow
 def test_equal_keys_average_the_past() -> None:
     v = draw(5, 1, 1, 5, 2)
     found = causal_attention(draw(6, 1, 1, 5, 2), jnp.ones((1, 1, 5, 2)), v)
@@ -197,7 +196,6 @@ def test_equal_keys_average_the_past() -> None:
     np.testing.assert_allclose(found, means, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.slow
 @given(st.integers(0, 200), st.integers(0, 200), st.integers(0, 300))
 def test_rotary_scores_depend_on_the_distance_alone(i: int, j: int, further: int) -> None:
     with jax.enable_x64(True):
@@ -206,7 +204,6 @@ def test_rotary_scores_depend_on_the_distance_alone(i: int, j: int, further: int
         assert abs(score(i, j) - score(i + further, j + further)) < 1e-10
 
 
-@pytest.mark.slow
 def test_rotary_keeps_lengths_and_place_0_and_tells_places_apart() -> None:
     x = jnp.tile(draw(9, 1, 8), (5, 1))
     y = rotary(x, jnp.arange(5))
@@ -225,7 +222,6 @@ def test_rotary_at_places_known_while_tracing_gives_the_same_bits(dtype: Any) ->
     assert known.dtype == dtype
 
 
-@pytest.mark.slow
 def test_bfloat16_inputs_are_compared_in_float32() -> None:
     """Scores of 64 and 64.25 are one number in bfloat16; their softmax weights differ by a
     quarter.

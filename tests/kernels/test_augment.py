@@ -11,6 +11,8 @@ import scipy.stats
 from dlcore.kernels.augment import cutmix, mixup, random_erase, random_flip, random_shift
 from tests.kernels.case import Case
 
+pytestmark = pytest.mark.slow
+
 ROWS = np.arange(6, dtype=np.int32)
 PIXELS = 2
 SIDE = 3
@@ -199,7 +201,6 @@ def test_flip_mirrors_half_of_the_images_and_twice_is_nothing() -> None:
     np.testing.assert_array_equal(random_flip(key(), jnp.arange(200), once), IMAGES)
 
 
-@pytest.mark.slow
 def test_shift_invents_no_values_and_reaches_every_offset() -> None:
     moved = np.asarray(random_shift(key(), jnp.arange(200), IMAGES, 1))
     offsets = set()
@@ -213,7 +214,6 @@ def test_shift_invents_no_values_and_reaches_every_offset() -> None:
     assert offsets == {(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)}
 
 
-@pytest.mark.slow
 def test_shift_by_no_pixels_is_the_identity_and_integers_stay_integers() -> None:
     images = jnp.asarray(np.arange(24, dtype=np.uint8).reshape(2, 3, 4, 1))
     np.testing.assert_array_equal(random_shift(key(), jnp.arange(2), images, 0), images)
@@ -221,7 +221,6 @@ def test_shift_by_no_pixels_is_the_identity_and_integers_stay_integers() -> None
     assert random_flip(key(), jnp.arange(2), images).dtype == jnp.uint8
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kernel", [random_flip, lambda k, r, x: random_shift(k, r, x, 1)])
 def test_images_in_another_order_are_changed_the_same_way(kernel) -> None:
     order = np.random.default_rng(0).permutation(20)
@@ -229,7 +228,6 @@ def test_images_in_another_order_are_changed_the_same_way(kernel) -> None:
     np.testing.assert_array_equal(kernel(key(), order, IMAGES[:20][order]), together[order])
 
 
-@pytest.mark.slow
 def test_squares_are_erased_around_every_pixel() -> None:
     gone = (
         np.asarray(jax.jit(random_erase, static_argnums=3)(key(), jnp.arange(200), IMAGES, 1)) == 0
@@ -241,7 +239,6 @@ def test_squares_are_erased_around_every_pixel() -> None:
     )
 
 
-@pytest.mark.slow
 def test_shares_are_beta_distributed_and_say_what_is_in_the_mixture() -> None:
     rows, ones, zeros = jnp.arange(1000), jnp.ones((1000, 16, 16, 1)), jnp.zeros((1000, 16, 16, 1))
     for alpha in (0.4, 1.0):
@@ -256,7 +253,6 @@ def test_shares_are_beta_distributed_and_say_what_is_in_the_mixture() -> None:
     assert 0.5 < share.mean() < 0.75  # one half, and more where a box reaches over the border
 
 
-@pytest.mark.slow
 def test_boxes_of_a_beta_distribution_are_pasted_too() -> None:
     """The cases above draw from Beta(1, 1), which needs none of the loops that take seconds to
     compile.
@@ -270,7 +266,6 @@ def test_boxes_of_a_beta_distribution_are_pasted_too() -> None:
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kernel", [mixup, cutmix])
 def test_mixing_an_image_with_itself_changes_nothing_and_alpha_is_above_0(kernel) -> None:
     found = kernel(key(), jnp.arange(200), IMAGES, IMAGES, 1.0)[0]

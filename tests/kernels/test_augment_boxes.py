@@ -18,6 +18,8 @@ from dlcore.kernels.augment_boxes import (
 from dlcore.kernels.boxes import place_boxes
 from tests.kernels.case import Case
 
+pytestmark = pytest.mark.slow
+
 ROWS = np.arange(5, dtype=np.int32)
 SCALES, ASPECT, STRENGTH = (0.5, 2.0), 1.3, 0.4
 
@@ -170,7 +172,6 @@ CASES = {
 }
 
 
-@pytest.mark.slow
 def test_a_centre_on_the_edge_of_two_windows_belongs_to_the_second() -> None:
     images = jnp.stack([jnp.full((5, 5, 1), 1.0), jnp.full((5, 5, 1), 2.0)])[None]
     windows = jnp.array([[[0, 0, 2.5, 5], [2.5, 0, 5, 5]]])
@@ -178,7 +179,6 @@ def test_a_centre_on_the_edge_of_two_windows_belongs_to_the_second() -> None:
     np.testing.assert_array_equal(found, np.tile([1, 1, 2, 2, 2], (5, 1)))
 
 
-@pytest.mark.slow
 def test_placing_is_that_of_jax() -> None:
     images, place = _images(np.random.default_rng(0))
     for image, (sx, sy, tx, ty) in zip(images, place, strict=True):
@@ -196,7 +196,6 @@ def test_placing_is_that_of_jax() -> None:
         np.testing.assert_allclose(found[0], expected, atol=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_boxes_move_with_what_they_are_around(seed: int) -> None:
     """A bright rectangle stays within its box through placing and mirroring, and fills it."""

@@ -154,6 +154,7 @@ def test_later_tokens_change_no_output_bit() -> None:
     np.testing.assert_array_equal(one[:, :, :3], other[:, :, :3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("causal", [True, False])
 def test_8192_tokens_need_no_square(causal: bool) -> None:
     shape = jax.ShapeDtypeStruct((1, 2, 8192, 32), jnp.float32)

@@ -125,6 +125,7 @@ def test_a_slope_of_a_slope_runs() -> None:
     np.testing.assert_allclose(penalty(conv), penalty(kernels._xla), rtol=1e-3, atol=1e-1)
 
 
+@pytest.mark.slow
 def test_both_forms_are_chosen_by_shape() -> None:
     def text(c: int, o: int) -> str:
         return jax.jit(conv).lower(jnp.ones((1, 4, 4, c)), jnp.ones((3, 3, c, o))).as_text()

@@ -101,6 +101,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 def test_binarisation_keeps_the_mean_and_leaves_black_and_white_alone() -> None:
     share = jnp.broadcast_to(jnp.array([0.0, 0.2, 0.7, 1.0]), (5000, 4))
     drawn = np.asarray(binarise(key(), jnp.arange(5000), share))
@@ -119,6 +120,7 @@ def test_noise_has_its_deviation_and_rows_take_theirs_along() -> None:
     np.testing.assert_array_equal(gaussian_noise(key(), rows[order], images, 0.5), noisy[order])
 
 
+@pytest.mark.slow
 def test_blur_keeps_the_sum_of_what_is_far_from_the_edge_and_0_changes_nothing() -> None:
     point = jnp.zeros((1, 31, 31, 1)).at[0, 15, 15, 0].set(3.0)
     spread = gaussian_blur(point, 2.0)

@@ -17,6 +17,8 @@ from dlcore.kernels.crop import (
 )
 from tests.kernels.case import Case, normals
 
+pytestmark = pytest.mark.slow
+
 ROWS = np.arange(5, dtype=np.int32)
 SMALLEST, RATIO = 0.3, 1.5
 SIZE = (4, 3)
@@ -152,14 +154,12 @@ CASES = {
 }
 
 
-@pytest.mark.slow
 def test_the_whole_image_is_itself() -> None:
     images = np.random.default_rng(0).random((5, 6, 7, 3), np.float32)
     found = random_resized_crop(key(), ROWS, jnp.asarray(images), 1.0, 1.0)
     np.testing.assert_allclose(found, images, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_boxes_stay_inside_and_differ() -> None:
     """A ramp shows where the box lay: its corners are corners of the box."""
     ramp = np.broadcast_to(np.arange(16, dtype=np.float32)[:, None, None], (300, 16, 16, 1))
@@ -178,7 +178,6 @@ def test_bad_ranges_are_refused() -> None:
             random_resized_crop(key(), ROWS, jnp.zeros((5, 4, 4, 1)), smallest, ratio)
 
 
-@pytest.mark.slow
 def test_the_whole_box_gives_the_image_itself() -> None:
     image = np.random.default_rng(0).standard_normal((1, 6, 5, 3)).astype(np.float32)
     labels = np.arange(30, dtype=np.uint8).reshape(1, 6, 5)
@@ -188,7 +187,6 @@ def test_the_whole_box_gives_the_image_itself() -> None:
     np.testing.assert_array_equal(crop_labels(labels, WHOLE.astype(np.float32), (6, 5)), labels)
 
 
-@pytest.mark.slow
 def test_images_and_labels_move_together() -> None:
     """A label map that is an image too: enlarged twice, both show the same."""
     labels = np.kron(np.random.default_rng(0).integers(0, 2, (5, 4, 4)), np.ones((1, 8, 8)))
@@ -199,7 +197,6 @@ def test_images_and_labels_move_together() -> None:
     assert (np.asarray(image) == moved).mean() > 0.7
 
 
-@pytest.mark.slow
 def test_a_box_that_is_larger_than_the_image_holds_all_of_it() -> None:
     boxes = np.asarray(random_boxes(key(), np.arange(200), (1.2, 2.0)))
     assert (boxes[:, :2] <= 1e-6).all()

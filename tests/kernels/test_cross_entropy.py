@@ -12,6 +12,8 @@ from dlcore.kernels import cross_entropy
 from dlcore.kernels.cross_entropy import linear_cross_entropy
 from tests.kernels.case import Case
 
+pytestmark = pytest.mark.slow
+
 
 def reference(
     hidden: np.ndarray, table: np.ndarray, targets: np.ndarray, weight: np.ndarray
@@ -128,7 +130,6 @@ def test_memory_is_flat_in_the_vocabulary() -> None:
     assert ours < plain / 4
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize(
     ("rows", "elements", "shape"),
     [(40, 11 * 40, (1, 40)), (40, 11 * 39, (2, 32)), (100, 11 * 34, (3, 48)), (9, 1, (9, 16))],

@@ -219,6 +219,7 @@ def test_a_batch_equals_its_examples_one_by_one(case: Case) -> None:
         np.testing.assert_allclose(np.asarray(alone)[0], together[i], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @each(lambda case: case.edges)
 def test_edges_equal_the_reference(case: Case) -> None:
     for name, x in case.edges.items():

@@ -58,6 +58,7 @@ def best(mean: float, std: float, x: jax.Array, t: jax.Array | float) -> jax.Arr
     return mean + slope * (x - t * mean)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "order"), [("euler", 1), ("heun", 2)])
 def test_error_falls_with_the_order_of_the_method(method: Method, order: int) -> None:
     """dx/dt = A x, a turn with decay: twice the steps, half or a quarter of the distance from
@@ -89,6 +90,7 @@ def test_what_squares_learn_of_straight_paths_to_a_gaussian() -> None:
             )
 
 
+@pytest.mark.slow
 def test_its_flow_carries_the_noise_to_the_gaussian() -> None:
     x = jnp.linspace(-3, 3, 7)
     found = integrate(lambda x, t: best(2.0, 0.5, x, t), x, 100)

@@ -26,6 +26,8 @@ from dlcore.kernels.latent import (
 )
 from tests.kernels.case import Case, normals
 
+pytestmark = pytest.mark.slow
+
 
 def kl(mean: np.ndarray, log_var: np.ndarray) -> np.ndarray:
     """By the definition: -entropy - E log N(0, I)."""
@@ -213,7 +215,6 @@ def _linear_gaussian(samples: int, images: int, exact: bool) -> tuple[np.ndarray
     return np.asarray(weights), scipy.stats.norm(scale=np.sqrt(5)).logpdf(np.asarray(x)[:, 0])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("logit", [-1e6, 1e6])
 def test_gradients_are_finite_far_beyond_the_range_of_the_series(logit: float) -> None:
     """d/dl log C p^x (1 - p)^(1 - x) is x - 1 for large l, and x for large -l."""
@@ -222,14 +223,12 @@ def test_gradients_are_finite_far_beyond_the_range_of_the_series(logit: float) -
     np.testing.assert_allclose(slope, x - (logit > 0), atol=1e-5)
 
 
-@pytest.mark.slow
 def test_bound_of_an_exact_posterior_is_the_likelihood_whatever_the_samples() -> None:
     weights, want = _linear_gaussian(8, 50, exact=True)
     for samples in (1, 3, 8):
         np.testing.assert_allclose(importance_bound(weights[:, :samples]), want, atol=2e-5)
 
 
-@pytest.mark.slow
 def test_bound_of_one_sample_is_the_elbo_and_it_rises_with_samples_to_the_likelihood() -> None:
     weights, want = _linear_gaussian(512, 1000, exact=False)
     np.testing.assert_array_equal(importance_bound(weights[:, :1]), weights[:, 0])
@@ -241,7 +240,6 @@ def test_bound_of_one_sample_is_the_elbo_and_it_rises_with_samples_to_the_likeli
     assert gaps[0] == pytest.approx(0.5 * (ratio - 1 - 0.8 + 5 * 0.3**2), abs=0.05)
 
 
-@pytest.mark.slow
 @given(st.integers(0, 99), st.floats(-50, 50))
 def test_bound_shifts_with_its_weights_and_its_gradient_is_their_share(
     seed: int, shift: float
@@ -257,7 +255,6 @@ def test_bound_shifts_with_its_weights_and_its_gradient_is_their_share(
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
 def test_keep_largest_keeps_as_many_as_top_k_and_passes_gradient_there_alone(dtype: Any) -> None:
     x = jax.random.permutation(

@@ -37,6 +37,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 def test_a_light_that_changes_slowly_changes_little() -> None:
     """The logarithm of a product is a sum, of which the slow part is taken away."""
     generator = np.random.default_rng(0)

@@ -120,6 +120,7 @@ def test_places_differ_are_allowed_and_are_drawn_evenly() -> None:
     assert np.abs(share - 0.5).max() < 0.05  # four of eight
 
 
+@pytest.mark.slow
 def test_a_row_keeps_its_draw_in_another_batch_and_another_step_draws_anew() -> None:
     allowed = np.ones((4, 30), bool)
     whole = np.asarray(random_positions(key(), ROWS, allowed, 5))

@@ -14,6 +14,8 @@ from dlcore import sharding
 from dlcore.kernels.norm import batch_norm, layer_norm, rms_norm
 from tests.kernels.case import Case, normals
 
+pytestmark = pytest.mark.slow
+
 EPS = 1e-5
 
 
@@ -98,7 +100,6 @@ CASES = {
 }
 
 
-@pytest.mark.slow
 def test_numbers_whose_squares_overflow_stay_finite() -> None:
     x = jnp.array([[1e30, -1e30, 0.0]])
     y, grad = jax.value_and_grad(lambda x: layer_norm(x, jnp.ones(3), jnp.ones(3)).sum())(x)
@@ -106,7 +107,6 @@ def test_numbers_whose_squares_overflow_stay_finite() -> None:
     assert np.isfinite(grad).all()
 
 
-@pytest.mark.slow
 @given(st.integers(0, 99), st.floats(-100, 100), st.floats(0.5, 50))
 def test_shift_and_scale_of_the_input_do_not_matter(seed: int, shift: float, factor: float) -> None:
     x = np.random.default_rng(seed).standard_normal((2, 8)).astype(np.float32)
@@ -130,7 +130,6 @@ def test_gradient_is_orthogonal_to_what_the_output_ignores() -> None:
         np.testing.assert_allclose((grad * x).sum(-1), 0, atol=1e-12)
 
 
-@pytest.mark.slow
 def test_rms_norm_is_layer_norm_without_the_mean() -> None:
     x, scale = jax.random.normal(jax.random.key(1), (3, 8)), jnp.linspace(0.5, 2, 8)
     centred = x - x.mean(-1, keepdims=True)
@@ -142,7 +141,6 @@ def test_rms_norm_is_layer_norm_without_the_mean() -> None:
     np.testing.assert_allclose(rms_norm(-7 * x, scale, 0.0), -rms_norm(x, scale, 0.0), rtol=1e-5)
 
 
-@pytest.mark.slow
 def test_mixed_types_keep_the_parameters_gradients_in_full_precision() -> None:
     x = jnp.ones((2, 4), jnp.bfloat16) * jnp.arange(4, dtype=jnp.bfloat16)[None]
     grads = jax.grad(lambda *a: layer_norm(*a).astype(jnp.float32).sum(), argnums=(0, 1, 2))(
@@ -152,7 +150,6 @@ def test_mixed_types_keep_the_parameters_gradients_in_full_precision() -> None:
     np.testing.assert_allclose(grads[2], 2)
 
 
-@pytest.mark.slow
 def test_batch_statistics_shared_by_devices_give_the_global_gradient(
     devices: list[jax.Device],
 ) -> None:

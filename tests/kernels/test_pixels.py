@@ -17,6 +17,8 @@ from dlcore.kernels.pixels import (
 )
 from tests.kernels.case import Case
 
+pytestmark = pytest.mark.slow
+
 IGNORED = 255
 
 
@@ -133,7 +135,6 @@ CASES = {
 }
 
 
-@pytest.mark.slow
 def test_of_certain_predictions_the_losses_are_one_minus_dice_and_iou() -> None:
     """Two classes; of four pixels of class 1 the prediction has two, and one too many."""
     true = np.zeros((1, 3, 3), np.int32)
@@ -146,7 +147,6 @@ def test_of_certain_predictions_the_losses_are_one_minus_dice_and_iou() -> None:
     assert float(lovasz_softmax(p, true)[0]) == pytest.approx(1 - (2 / 5 + 4 / 7) / 2)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("loss", [dice_loss, lovasz_softmax])
 def test_ignored_pixels_count_as_if_they_were_cut_off(loss: object) -> None:
     p, y = of_probabilities(np.random.default_rng(0))
@@ -157,7 +157,6 @@ def test_ignored_pixels_count_as_if_they_were_cut_off(loss: object) -> None:
     np.testing.assert_allclose(loss(p.astype(np.float32), y), cut, rtol=1e-6)  # type: ignore[operator]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("loss", [dice_loss, lovasz_softmax])
 def test_ignored_pixels_have_no_gradient(loss: object) -> None:
     slope = jax.grad(lambda p: loss(p, Y).sum())(jnp.asarray(P, jnp.float32))  # type: ignore[operator]

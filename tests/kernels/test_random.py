@@ -125,6 +125,7 @@ def test_a_row_draws_the_same_in_any_company(name: str, rows: list[int]) -> None
     )
 
 
+@pytest.mark.slow
 def test_rows_and_keys_differ() -> None:
     drawn = np.asarray(normal(key(), np.arange(50), (1,))).ravel()
     assert len(set(drawn.tolist())) == 50
@@ -175,6 +176,7 @@ def test_rate_of_0_is_the_identity_and_bad_rates_are_refused() -> None:
             dropout(key(), jnp.arange(1), x, rate)
 
 
+@pytest.mark.slow
 def test_rows_are_dropped_whole_and_keep_the_mean() -> None:
     y = np.asarray(drop_row(key(), jnp.arange(400), jnp.full((400, 3, 2), 3.0), 0.25)).reshape(
         400, -1

@@ -14,6 +14,8 @@ from scipy.special import expit
 from dlcore.kernels.recurrent import elman, gru, lstm
 from tests.kernels.case import Arrays, Case
 
+pytestmark = pytest.mark.slow
+
 N = 3
 # [batch, length]
 PADDED = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [0, 0, 0, 0, 0], [1, 0, 0, 0, 0]], np.float32)
@@ -121,7 +123,6 @@ for _name, (_kernel, _step, _sizes) in CELLS.items():
 each_cell = pytest.mark.parametrize("name", CELLS)
 
 
-@pytest.mark.slow
 @each_cell
 @pytest.mark.parametrize("reverse", [False, True])
 def test_a_padded_sequence_is_the_sequence_alone(name: str, reverse: bool) -> None:
@@ -151,7 +152,6 @@ def test_a_padded_sequence_is_the_sequence_alone(name: str, reverse: bool) -> No
         np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.slow
 @each_cell
 @pytest.mark.parametrize("reverse", [False, True])
 def test_truncation_is_chunks_with_a_stopped_gradient_between(name: str, reverse: bool) -> None:

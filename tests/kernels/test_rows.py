@@ -84,6 +84,7 @@ def test_devices_sums_of_a_tree_are_added_in_their_order() -> None:
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "dtype"), [(1, "float32"), (127, "float32"), (3001, "float32"), (256, "bfloat16")]
 )
@@ -104,6 +105,7 @@ def test_other_platforms_get_a_plain_reduction() -> None:
             assert "stablehlo.reduce" in text
 
 
+@pytest.mark.slow
 def test_squares_of_half_precision_are_added_in_float32() -> None:
     squares = square_sum(jnp.full(300, 300.0, jnp.float16))  # one square alone is beyond float16
     assert squares.dtype == jnp.float32

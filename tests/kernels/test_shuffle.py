@@ -68,6 +68,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "h", "w", "channels"), [(1, 2, 3, 2), (2, 1, 3, 1), (3, 2, 1, 2)])
 def test_one_undoes_the_other(size: int, h: int, w: int, channels: int) -> None:
     x = jnp.arange(2.0 * h * w * size**2 * channels).reshape(2, h, w, size**2 * channels)

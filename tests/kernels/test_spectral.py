@@ -60,6 +60,7 @@ def test_the_worst_case_for_the_power_iteration_stays_within_the_promise() -> No
         assert 1 - np.log(64) / 2**8 <= found**2 <= 1 + 1e-5
 
 
+@pytest.mark.slow
 def test_the_gradient_is_the_outer_product_of_the_singular_vectors() -> None:
     w = apart(5, 3)
     u, _, v = np.linalg.svd(w, full_matrices=False)

@@ -40,7 +40,7 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_two_ranks_train_one_run_and_only_the_first_speaks(tmp_path: Path) -> None:
     child = start(tmp_path, "--steps", "4")
     output, _ = child.communicate(timeout=120)

@@ -14,6 +14,8 @@ from dlcore.models.apply import apply
 from dlcore.models.cnn import CNN
 from dlcore.models.mlp import MLP
 
+pytestmark = pytest.mark.slow
+
 X = np.random.default_rng(0).standard_normal((4, 4, 4, 1)).astype(np.float32)
 NET = CNN((2, 3), hidden=4, classes=3, norm="batch")
 
@@ -39,7 +41,6 @@ def state() -> tuple[dict[str, Any], dict[str, Any]]:
     return {"a": made["params"], "b": jax.tree.map(lambda x: x * 2, made["params"])}, extra
 
 
-@pytest.mark.slow
 def test_training_changes_the_extra_state_of_its_own_name_alone() -> None:
     params, extra = state()
     before = jax.tree.map(np.asarray, extra)
@@ -61,14 +62,12 @@ def test_evaluation_leaves_the_extra_state_as_it_is() -> None:
     np.testing.assert_allclose(y, NET.apply({"params": params["a"], **extra["a"]}, X), rtol=1e-6)
 
 
-@pytest.mark.slow
 def test_the_parameters_of_the_name_are_used() -> None:
     params, extra = state()
     a, b = (np.asarray(applied(name, params, extra)[0]) for name in ("a", "b"))
     assert np.abs(a - b).max() > 1e-3
 
 
-@pytest.mark.slow
 def test_the_key_reaches_dropout_and_a_network_without_extra_gets_none() -> None:
     net = MLP((32,), classes=3, dropout=0.5)
     params = {"net": net.init(jax.random.key(0), X)["params"]}

@@ -16,6 +16,8 @@ from dlcore.models.beam import beam_search
 from dlcore.models.gpt import GPT, Size, empty_cache
 from tests.models.compiled import apply, init
 
+pytestmark = pytest.mark.slow
+
 VOCABULARY, WIDTH, END, LENGTH = 3, 5, 0, 4
 DRAWN = np.random.default_rng(3)
 EMBED, MIX, OUT = (
@@ -65,7 +67,6 @@ def every(row: int, penalty: float) -> list[tuple[float, tuple[int, ...]]]:
     return sorted(((total(row, t) / ((5 + len(t)) / 6) ** penalty, t) for t in texts), reverse=True)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("penalty", [0.0, 1.0])
 def test_with_room_for_all_the_search_finds_every_text_in_order(penalty: float) -> None:
     beams = 40  # there are 31 texts
@@ -80,7 +81,6 @@ def test_with_room_for_all_the_search_finds_every_text_in_order(penalty: float) 
         assert found == [(*text, *[END] * (LENGTH - len(text))) for _, text in expected]
 
 
-@pytest.mark.slow
 def test_in_float64_the_search_is_exact() -> None:
     """Scores to 12 digits; first tokens of 64 bits, as NumPy has them."""
     with jax.enable_x64(True):
@@ -114,7 +114,6 @@ def greedy(row: int, length: int) -> list[int]:
     return text + [END] * (length - len(text))
 
 
-@pytest.mark.slow
 def test_one_beam_is_the_greedy_choice() -> None:
     for length in (1, 3, 9):
         tokens, scores = search(1, length=length)
@@ -134,7 +133,6 @@ def test_scores_are_those_of_the_texts_and_fall(beams: int) -> None:
         )
 
 
-@pytest.mark.slow
 def test_rows_do_not_meet() -> None:
     tokens, scores = search(3)
     for row in range(len(FIRST)):
@@ -146,7 +144,6 @@ def test_rows_do_not_meet() -> None:
         np.testing.assert_allclose(alone[1][0], scores[row], rtol=1e-5)
 
 
-@pytest.mark.slow
 def test_a_language_model_searches_with_its_own_cache() -> None:
     """Two beams of a GPT over a cache, against whole forward passes without one."""
     size = Size(vocabulary=7, context=6, layers=1, heads=2, width=8, rotary=True)

@@ -17,13 +17,14 @@ from dlcore.train.step import State
 from dlcore.train.weights import load_subtree
 from tests.models.compiled import apply, init
 
+pytestmark = pytest.mark.slow
+
 SIZE, VOCABULARY = Size(layers=1, heads=2, width=8), 20
 TOKENS = np.random.default_rng(0).integers(1, VOCABULARY, (3, 6)).astype(np.int32)
 NET = Masked(VOCABULARY, SIZE)
 PARAMS = init(NET, jax.random.key(0), TOKENS, TOKENS[:, :1])["params"]
 
 
-@pytest.mark.slow
 def test_the_loss_over_gathered_positions_equals_the_one_over_all_of_them() -> None:
     positions = np.array([[0, 3], [1, 2], [4, 5]])
     counts = np.zeros(TOKENS.shape, np.float32)
@@ -46,7 +47,6 @@ def test_the_loss_over_gathered_positions_equals_the_one_over_all_of_them() -> N
     )
 
 
-@pytest.mark.slow
 def test_the_output_matrix_is_the_embedding() -> None:
     twice = jax.tree.map(lambda x: x, PARAMS)
     # of a piece that is not read
@@ -57,7 +57,6 @@ def test_the_output_matrix_is_the_embedding() -> None:
     assert moved.tolist() == [piece == 7 for piece in range(VOCABULARY)]
 
 
-@pytest.mark.slow
 def test_padding_is_no_text() -> None:
     net = Classifier(VOCABULARY, SIZE, classes=4)
     own = init(net, jax.random.key(1), TOKENS)
@@ -69,7 +68,6 @@ def test_padding_is_no_text() -> None:
     assert np.isfinite(apply(net, own, np.zeros((1, 6), np.int32))).all()
 
 
-@pytest.mark.slow
 def test_fine_tuning_takes_the_text_part_and_nothing_else(tmp_path) -> None:  # type: ignore[no-untyped-def]
     state = State(jnp.zeros((), jnp.int32), {"net": PARAMS}, {}, {})
     export.save(state, tmp_path / "full.npz")

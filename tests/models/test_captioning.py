@@ -13,6 +13,8 @@ from dlcore.models.beam import beam_search
 from dlcore.models.captioning import Captioner, Encoder, Size, begin
 from tests.models.compiled import apply, init
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("gru", "transformer")
 IMAGE = jax.random.normal(jax.random.key(0), (3, 16, 24, 3))
 TOKENS = jnp.array([[1, 5, 6, 2], [1, 7, 2, 0], [1, 4, 4, 4]])
@@ -23,7 +25,6 @@ def network(kind: Any) -> tuple[Size, Any]:
     return size, init(Captioner(size), jax.random.key(1), IMAGE, TOKENS)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_words_see_the_picture_and_the_past_alone(kind: Any) -> None:
     size, variables = network(kind)
@@ -39,7 +40,6 @@ def test_words_see_the_picture_and_the_past_alone(kind: Any) -> None:
     np.testing.assert_allclose(alone, logits[1:2], atol=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_attention_is_a_distribution_over_the_grid(kind: Any) -> None:
     size, variables = network(kind)
@@ -59,7 +59,6 @@ def test_attention_is_a_distribution_over_the_grid(kind: Any) -> None:
     np.testing.assert_allclose(twice, logits, atol=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_beam_is_the_greedy_caption(kind: Any) -> None:
     size, variables = network(kind)
@@ -80,7 +79,6 @@ def test_one_beam_is_the_greedy_caption(kind: Any) -> None:
     np.testing.assert_array_equal(found[:, 0], tokens[:, 1:])
 
 
-@pytest.mark.slow
 def test_the_encoder_knows_where_something_is() -> None:
     """Equal pixels everywhere give features that differ by their coordinates."""
     net, image = Encoder(8), jnp.ones((1, 32, 32, 3))

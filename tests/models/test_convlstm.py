@@ -10,6 +10,8 @@ import pytest
 from dlcore.models.convlstm import ConvLSTM, ConvLSTMCell, Convolutional
 from tests.models.compiled import apply, init
 
+pytestmark = pytest.mark.slow
+
 NETS = {
     "convlstm": ConvLSTM(3, (4, 5), patch=2),
     "convolutional": Convolutional(3, 4, 8, (1, 1), patch=2),
@@ -20,7 +22,6 @@ def video(frames: int = 4) -> jax.Array:
     return jax.random.uniform(jax.random.key(0), (2, frames, 8, 12, 1))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_an_untrained_network_copies_the_last_frame(name: str) -> None:
     net, x = NETS[name], video()
@@ -29,7 +30,6 @@ def test_an_untrained_network_copies_the_last_frame(name: str) -> None:
     np.testing.assert_allclose(y, np.repeat(x[:, -1:], 3, 1), atol=1e-6)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_examples_are_independent_and_every_given_frame_counts(name: str) -> None:
     net, x = NETS[name], video()
@@ -59,7 +59,6 @@ def test_the_cell_computes_what_its_equations_say() -> None:
     np.testing.assert_allclose(hidden[0, 0, 0, 0], sigmoid(out) * np.tanh(expected), rtol=1e-5)
 
 
-@pytest.mark.slow
 def test_patches_are_a_convolution() -> None:
     """The gates with a 3x3 kernel equal a convolution with zeros outside."""
     cell = ConvLSTMCell(2, 3)

@@ -27,7 +27,7 @@ def initial(net: Any) -> np.ndarray:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", ["centres", pytest.param("sets", marks=pytest.mark.nightly)])
 def test_batched_is_one_by_one(name: str) -> None:
     net = NETS[name]
     params = jax.jit(net.init)(jax.random.key(0), IMAGES)

@@ -17,6 +17,8 @@ from dlcore.models.encoder import Encoder, Size
 from tests.kernels import test_activations, test_attention, test_norm
 from tests.models.compiled import apply, init
 
+pytestmark = pytest.mark.slow
+
 ROTARY = Size(layers=2, heads=2, width=8)
 LEARNED = dataclasses.replace(ROTARY, positions="learned", context=6)
 SETS = dataclasses.replace(ROTARY, positions="none")
@@ -71,7 +73,6 @@ def textbook(size: Size, x: np.ndarray, seen: np.ndarray) -> np.ndarray:
     return norm(x, p["norm"])
 
 
-@pytest.mark.slow
 @each_size
 def test_it_equals_the_textbook(size: Size) -> None:
     np.testing.assert_allclose(
@@ -79,7 +80,6 @@ def test_it_equals_the_textbook(size: Size) -> None:
     )
 
 
-@pytest.mark.slow
 @each_size
 def test_padding_changes_nothing(size: Size) -> None:
     together = run(size, X, SEEN)
@@ -98,7 +98,6 @@ def test_an_example_does_not_see_its_neighbours(size: Size) -> None:
     np.testing.assert_array_equal(run(size, other, SEEN)[0], run(size, X, SEEN)[0])
 
 
-@pytest.mark.slow
 def test_every_token_sees_those_before_and_after_it() -> None:
     for place in (0, 5):
         grad = jax.grad(lambda x, place=place: (run(ROTARY, x)[:, place] * X[:, 0]).sum())(
@@ -107,7 +106,6 @@ def test_every_token_sees_those_before_and_after_it() -> None:
         assert (np.abs(np.asarray(grad)).max(-1) > 1e-6).all()
 
 
-@pytest.mark.slow
 def test_without_positions_the_order_of_tokens_is_nothing_and_with_them_something() -> None:
     order = np.array([3, 1, 5, 0, 2, 4])
     np.testing.assert_allclose(run(SETS, X[:, order]), run(SETS, X)[:, order], rtol=1e-4, atol=1e-5)
@@ -115,7 +113,6 @@ def test_without_positions_the_order_of_tokens_is_nothing_and_with_them_somethin
         assert np.abs(run(size, X[:, order]) - run(size, X)[:, order]).max() > 1e-2
 
 
-@pytest.mark.slow
 def test_dropout_belongs_to_the_row_and_rematerialisation_changes_nothing() -> None:
     size = dataclasses.replace(ROTARY, dropout=0.5)
 

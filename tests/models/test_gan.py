@@ -8,8 +8,9 @@ import pytest
 from dlcore.models.gan import Discriminator, Generator, normalised, pixel_norm
 from tests.models.compiled import apply, init
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 def test_a_drawn_image_does_not_depend_on_the_others_in_its_batch() -> None:
     net = Generator(width=8)
     noise = jax.random.normal(jax.random.key(0), (5, 3))
@@ -22,7 +23,6 @@ def test_a_drawn_image_does_not_depend_on_the_others_in_its_batch() -> None:
     assert float(jnp.abs(together[0] - together[1]).max()) > 1e-3
 
 
-@pytest.mark.slow
 def test_a_score_sees_the_whole_image() -> None:
     net = Discriminator(width=8)
     image = jax.random.normal(jax.random.key(0), (1, 28, 28, 1))
@@ -31,14 +31,12 @@ def test_a_score_sees_the_whole_image() -> None:
     assert bool((slope != 0).all())
 
 
-@pytest.mark.slow
 def test_pixel_norm_makes_the_mean_square_one() -> None:
     x = jax.random.normal(jax.random.key(0), (2, 3, 3, 16)) * 7
     np.testing.assert_allclose(jnp.mean(pixel_norm(x) ** 2, -1), 1, rtol=1e-5)
     assert bool((pixel_norm(jnp.zeros((1, 4))) == 0).all())
 
 
-@pytest.mark.slow
 def test_a_class_is_drawn_and_judged_by_its_label() -> None:
     gen, disc = Generator(width=8, classes=3), Discriminator(width=8, classes=3)
     noise, label = (
@@ -56,7 +54,6 @@ def test_a_class_is_drawn_and_judged_by_its_label() -> None:
     )
 
 
-@pytest.mark.slow
 def test_a_normalised_tree_has_kernels_of_norm_one_and_the_same_biases() -> None:
     net = Discriminator(width=8, classes=3)
     params = init(net, jax.random.key(0), jnp.zeros((1, 8, 8, 1)), jnp.zeros(1, jnp.int32))[

@@ -94,7 +94,7 @@ def test_a_longer_text_begins_with_the_shorter_one() -> None:
         np.testing.assert_array_equal(sampled(1, length), long[:, : 3 + length])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_top_1_is_greedy_at_any_temperature() -> None:
     np.testing.assert_array_equal(sampled(4, temperature=5.0, top_k=1), sampled(9, temperature=0.0))
 

@@ -20,6 +20,8 @@ from dlcore.models.gpt import GPT, Size, empty_cache
 from tests.kernels import test_activations, test_attention, test_norm
 from tests.models.compiled import apply
 
+pytestmark = pytest.mark.slow
+
 LEARNED = Size(vocabulary=11, context=8, layers=2, heads=2, width=8)
 ROTARY = dataclasses.replace(LEARNED, rotary=True)
 MODERN = dataclasses.replace(ROTARY, kv_heads=1, norm="rms", mlp="swiglu")
@@ -102,7 +104,6 @@ def forward(size: Size, tree: Any, tokens: Any) -> jax.Array:
     return GPT(size).apply({"params": tree}, tokens)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_forward_pass_equals_the_textbook(size: Size) -> None:
     expected = textbook(size, params(size), TOKENS)
@@ -116,7 +117,6 @@ def test_forward_pass_equals_the_textbook(size: Size) -> None:
         )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_a_logit_has_exactly_no_gradient_to_later_tokens(size: Size) -> None:
     tree = params(size)  # not below, where they would be drawn through what nudges the first block
@@ -161,7 +161,6 @@ COMBINATIONS = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", COMBINATIONS, ids=lambda options: "-".join(map(str, options.values()))
 )
@@ -176,7 +175,6 @@ def test_token_by_token_with_a_cache_equals_all_at_once(options: dict[str, Any])
     np.testing.assert_allclose(jnp.concatenate(found, 1), run(TOKENS[:, :6]), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("size", [MODERN, GPT2], ids=["modern", "gpt2"])
 def test_packed_documents_have_the_logits_that_they_have_alone(size: Size) -> None:
     lengths = ((3, 5), (1, 4, 2))
@@ -192,7 +190,6 @@ def test_packed_documents_have_the_logits_that_they_have_alone(size: Size) -> No
     np.testing.assert_allclose(np.asarray(packed)[inside], expected[inside], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("size", [LEARNED, MODERN], ids=["learned", "modern"])
 def test_rematerialisation_gives_the_same_gradients(size: Size) -> None:
     def grads(size: Size) -> Any:
@@ -204,7 +201,6 @@ def test_rematerialisation_gives_the_same_gradients(size: Size) -> None:
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), again, plain)
 
 
-@pytest.mark.slow
 def test_dropout_is_the_same_for_any_split_of_the_batch() -> None:
     size = dataclasses.replace(LEARNED, dropout=0.3)
 
@@ -225,7 +221,6 @@ def test_dropout_is_the_same_for_any_split_of_the_batch() -> None:
     assert np.abs(whole - np.asarray(forward(LEARNED, params(LEARNED), TOKENS))[:1]).max() > 0.1
 
 
-@pytest.mark.slow
 def test_dropout_is_off_in_evaluation() -> None:
     net = GPT(dataclasses.replace(LEARNED, dropout=0.3))
     # no key for dropout is given

@@ -119,6 +119,7 @@ def test_penalties_by_hand() -> None:
         np.testing.assert_allclose(found, [[2.0, expected, 1.0, 0.5]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of_end", [-2.0, 0.0, 2.0])
 def test_an_end_that_is_encouraged_for_long_has_a_finite_logit(of_end: float) -> None:
     logits = jnp.array([[2.0, of_end, 1.0]])

@@ -20,6 +20,8 @@ from dlcore.models.gpt import GPT, Size, empty_cache
 from tests.models.compiled import apply
 from tests.models.test_gpt import LEARNED, MODERN, ROTARY, TOKENS, forward, params
 
+pytestmark = pytest.mark.slow
+
 WINDOW = dataclasses.replace(MODERN, window=3)
 CAPPED = dataclasses.replace(LEARNED, softcap=0.5, logit_softcap=2.0)
 SCALED = dataclasses.replace(ROTARY, rope=Rope(base=50.0, fraction=0.5, scaling="ntk", factor=2.0))
@@ -35,7 +37,6 @@ SIZES = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_token_by_token_with_a_cache_equals_all_at_once(size: Size) -> None:
     run = jax.jit(functools.partial(GPT(size).apply, {"params": params(size)}))
@@ -48,7 +49,6 @@ def test_token_by_token_with_a_cache_equals_all_at_once(size: Size) -> None:
     )
 
 
-@pytest.mark.slow
 def test_every_option_changes_the_logits_and_sharing_in_place_does_not() -> None:
     for size, plain in ((WINDOW, MODERN), (CAPPED, LEARNED), (SCALED, ROTARY)):
         tree = params(plain)
@@ -78,7 +78,6 @@ def test_a_window_and_soft_caps_below_0_are_refused() -> None:
 PADDED = [LEARNED, WINDOW, CAPPED, SCALED, SHARED, dataclasses.replace(MODERN, scan=True)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "size", PADDED, ids=["learned", "window", "capped", "scaled", "shared", "scan"]
 )
@@ -92,7 +91,6 @@ def test_a_padded_row_has_the_logits_that_it_has_alone(size: Size) -> None:
     assert np.isfinite(np.asarray(found)).all()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("size", [WINDOW, SHARED], ids=["window", "shared"])
 def test_packed_documents_have_the_logits_that_they_have_alone(size: Size) -> None:
     rows: dict[str, Any] = pack([TOKENS[0, :5], TOKENS[1, :4]], 8)
@@ -109,7 +107,6 @@ def test_packed_documents_have_the_logits_that_they_have_alone(size: Size) -> No
     np.testing.assert_allclose(packed[0, 4:7], second, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.slow
 def test_a_step_of_decoding_holds_no_repeated_keys() -> None:
     size = Size(7, 23, 1, 6, 24, rotary=True, kv_heads=2)
     net = GPT(size)

@@ -13,6 +13,8 @@ import pytest
 from dlcore.models.gpt import GPT, TENSOR, Size
 from tests.models.test_gpt import GPT2, LEARNED, MODERN, params
 
+pytestmark = pytest.mark.slow
+
 
 def test_tensor_rules_cover_every_large_parameter_of_every_option() -> None:
     """Every matrix of a block and every bias that goes with a split output lies along `tensor`;
@@ -51,7 +53,6 @@ def count(size: Size) -> int:
     return sum(x.size for x in jax.tree.leaves(shape))
 
 
-@pytest.mark.slow
 def test_nanogpts_cpu_recipe_has_its_number_of_parameters() -> None:
     """4 layers of width 128 over 65 characters and 64 places, without biases, the output matrix
     tied to the embedding.
@@ -61,7 +62,6 @@ def test_nanogpts_cpu_recipe_has_its_number_of_parameters() -> None:
     assert count(size) - count(dataclasses.replace(size, rotary=True)) == 64 * 128
 
 
-@pytest.mark.slow
 def test_initialisation_is_that_of_gpt2() -> None:
     size = Size(vocabulary=64, context=64, layers=8, heads=4, width=64)
     tree = jax.jit(GPT(size).init)(jax.random.key(0), jnp.zeros((1, 64), jnp.int32))["params"]
@@ -73,7 +73,6 @@ def test_initialisation_is_that_of_gpt2() -> None:
     assert not (tree["block_3"]["up"]["kernel"] == tree["block_4"]["up"]["kernel"]).any()
 
 
-@pytest.mark.slow
 def test_a_gated_unit_has_the_parameters_of_a_plain_one_and_shared_keys_have_fewer() -> None:
     plain = Size(vocabulary=64, context=64, layers=2, heads=6, width=192, rotary=True)
     gated, shared = dataclasses.replace(plain, mlp="swiglu"), dataclasses.replace(plain, kv_heads=2)

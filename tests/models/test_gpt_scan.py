@@ -17,13 +17,14 @@ from dlcore.models.gpt_generation import generate, likeliest
 from dlcore.train import optim
 from tests.models.test_gpt import GPT2, LEARNED, MODERN, TOKENS, forward, params, textbook
 
+pytestmark = pytest.mark.slow
+
 SIZES = [
     pytest.param(dataclasses.replace(s, scan=True), id=n)
     for n, s in (("learned", LEARNED), ("modern", MODERN), ("gpt2", GPT2))
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_stacked_layers_equal_the_textbook(size: Size) -> None:
     tree = params(size)
@@ -38,7 +39,6 @@ def test_stacked_layers_equal_the_textbook(size: Size) -> None:
     assert unstacked(single, apart) == (single, apart)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("remat", [False, True])
 def test_their_gradients_are_those_of_single_layers(remat: bool) -> None:
     size = dataclasses.replace(MODERN, scan=True, remat=remat)
@@ -103,7 +103,7 @@ def test_each_layer_has_its_own_beginning_and_its_own_dropout() -> None:
         np.testing.assert_allclose(run(tokens[part], part), whole[part], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_biases_and_scales_of_stacked_layers_do_not_decay() -> None:
     size = dataclasses.replace(GPT2, scan=True)
     single, apart = unstacked(size, params(size))
@@ -119,7 +119,6 @@ def test_biases_and_scales_of_stacked_layers_do_not_decay() -> None:
         assert moved == optim.matrices(tree)
 
 
-@pytest.mark.slow
 def test_stacked_layers_are_split_as_single_ones_are(devices: list[jax.Device]) -> None:
     size = dataclasses.replace(MODERN, width=16, heads=4, kv_heads=4, biases=True, scan=True)
     layout = sharding.layout("jit", "fsdp=2,tensor=4", devices)

@@ -37,6 +37,7 @@ class Normed(nn.Module):
         return BatchNorm()(x, train)
 
 
+@pytest.mark.slow
 def test_two_dropouts_of_one_network_draw_different_masks() -> None:
     x = jnp.ones((4, 50))
     one, other = Two().apply({}, x, jnp.arange(4), rngs={"dropout": jax.random.key(0)})
@@ -97,6 +98,7 @@ def test_evaluation_in_float64_is_exact_also_with_an_average_kept_in_float32() -
         np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_statistics_are_those_of_the_global_batch_on_four_devices(
     devices: list[jax.Device],
 ) -> None:

@@ -11,8 +11,9 @@ from flax.traverse_util import flatten_dict
 from dlcore.models.lru import LRU, Classifier
 from tests.models.compiled import apply, init
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 def test_the_layer_is_its_equation_in_complex_numbers() -> None:
     net = LRU(states=5, least=0.5, most=0.9, turn=3.0)
     x = np.random.default_rng(0).standard_normal((7, 2, 3))
@@ -39,7 +40,6 @@ def test_the_layer_is_its_equation_in_complex_numbers() -> None:
     )
 
 
-@pytest.mark.slow
 def test_states_of_noise_have_the_size_of_the_noise() -> None:
     """What sqrt(1 - |decay|^2) is for: with it a long memory is no louder than a short one."""
     net = LRU(states=64, least=0.0, most=0.99)
@@ -48,7 +48,6 @@ def test_states_of_noise_have_the_size_of_the_noise() -> None:
     assert 0.7 < float(y[500:].std()) < 2.5
 
 
-@pytest.mark.slow
 def test_the_order_of_the_sequence_matters() -> None:
     net = Classifier(width=8, states=8, layers=1, classes=3)
     x = jax.random.normal(jax.random.key(0), (2, 20, 1))

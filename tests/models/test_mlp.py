@@ -10,10 +10,11 @@ import pytest
 from dlcore.models.mlp import MLP, Many
 from tests.models.compiled import apply, init
 
+pytestmark = pytest.mark.slow
+
 X = np.random.default_rng(0).standard_normal((4, 3, 2)).astype(np.float32)
 
 
-@pytest.mark.slow
 def test_equals_matrix_products_in_float64() -> None:
     net = MLP((5, 6), classes=3, activation=jnp.tanh)
     params = init(net, jax.random.key(0), X)["params"]
@@ -25,7 +26,6 @@ def test_equals_matrix_products_in_float64() -> None:
     np.testing.assert_allclose(apply(net, {"params": params}, X), y, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.slow
 def test_dropout_zeroes_hidden_units_by_row_in_training_alone() -> None:
     plain, net = MLP((64,), classes=64), MLP((64,), classes=64, dropout=0.5)
     params = init(net, jax.random.key(0), X)["params"]
@@ -47,7 +47,6 @@ def test_dropout_zeroes_hidden_units_by_row_in_training_alone() -> None:
     np.testing.assert_allclose(run([3, 1]), dropped[[3, 1]], rtol=1e-5)
 
 
-@pytest.mark.slow
 def test_normalisation_stands_between_product_and_activation() -> None:
     for norm in ("layer", "batch"):
         net = MLP((5,), classes=3, activation=jnp.tanh, norm=norm)
@@ -71,7 +70,6 @@ def test_normalisation_stands_between_product_and_activation() -> None:
         np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_many_networks_are_each_as_if_it_were_alone() -> None:
     many, one = (
         Many(3, (5,), classes=2, activation=jnp.tanh),
@@ -90,7 +88,6 @@ def test_many_networks_are_each_as_if_it_were_alone() -> None:
         np.testing.assert_allclose(found[i], alone, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.slow
 def test_many_networks_drop_units_of_their_own_by_row() -> None:
     many = Many(2, (64,), classes=3, dropout=0.5)
     x = np.broadcast_to(X.reshape(1, 4, 6), (2, 4, 6))

@@ -12,7 +12,10 @@ import pytest
 from dlcore.models.rnn import RNN, Reader, Recurrent
 from tests.models.compiled import apply, init
 
+pytestmark = pytest.mark.slow
+
 CELLS = ["elman", "lstm", "gru"]
+FEW = [pytest.param("elman", marks=pytest.mark.nightly), "lstm", "gru"]
 X = jnp.asarray(np.random.default_rng(0).standard_normal((2, 6, 3)), jnp.float32)
 
 
@@ -20,7 +23,6 @@ def made(net: Any, *args: Any) -> Any:
     return init(net, jax.random.key(0), *args)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("cell", CELLS)
 def test_two_halves_with_the_carry_handed_on_are_the_whole(cell: Any) -> None:
     net = RNN(cell, 4, layers=2)
@@ -32,7 +34,6 @@ def test_two_halves_with_the_carry_handed_on_are_the_whole(cell: Any) -> None:
     np.testing.assert_allclose(end, last, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.slow
 def test_both_directions_see_the_end_at_the_beginning_and_one_does_not() -> None:
     changed = X.at[:, -1].add(1.0)
     for both in (False, True):
@@ -43,7 +44,6 @@ def test_both_directions_see_the_end_at_the_beginning_and_one_does_not() -> None
         assert (difference[:, 0].max() > 1e-6) == both
 
 
-@pytest.mark.slow
 def test_a_reader_of_both_directions_reads_where_each_of_them_ends() -> None:
     net = Reader(RNN("lstm", 4, both=True), outputs=3)
     params = made(net, X)["params"]
@@ -56,9 +56,8 @@ def test_a_reader_of_both_directions_reads_where_each_of_them_ends() -> None:
     np.testing.assert_allclose(apply(net, {"params": params}, X), want, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("both", [pytest.param(False, marks=pytest.mark.nightly), True])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", FEW)
 def test_a_padded_batch_is_its_sequences_alone(cell: Any, both: bool) -> None:
     net = Reader(RNN(cell, 4, layers=2, both=both), outputs=3)
     variables = made(net, X)
@@ -68,8 +67,7 @@ def test_a_padded_batch_is_its_sequences_alone(cell: Any, both: bool) -> None:
     np.testing.assert_allclose(padded[1], apply(net, variables, X[1:, :4])[0], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", FEW)
 def test_nan_in_the_padding_reaches_no_gradient(cell: Any) -> None:
     """Those of a padded batch are those of its sequences alone, and finite: the input kernel's and
     the inputs' too.
@@ -88,7 +86,6 @@ def test_nan_in_the_padding_reaches_no_gradient(cell: Any) -> None:
     assert np.isfinite(of_x).all()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("cell", CELLS)
 def test_step_by_step_is_the_sequence(cell: Any) -> None:
     net = Reader(RNN(cell, 4), outputs=3)
@@ -101,7 +98,6 @@ def test_step_by_step_is_the_sequence(cell: Any) -> None:
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("cell", "gates"), [("elman", 1), ("lstm", 4), ("gru", 3)])
 def test_recurrent_kernels_are_orthogonal_gate_by_gate_times_their_gain(
     cell: Any, gates: int
@@ -111,7 +107,6 @@ def test_recurrent_kernels_are_orthogonal_gate_by_gate_times_their_gain(
         np.testing.assert_allclose(gate @ gate.T, 2.25 * np.eye(5), atol=1e-5)
 
 
-@pytest.mark.slow
 def test_biases_of_the_gates_that_keep() -> None:
     def bias(cell: Any, **more: Any) -> np.ndarray:
         return np.asarray(
@@ -129,7 +124,6 @@ def test_biases_of_the_gates_that_keep() -> None:
     assert 45 < times.max() <= 49.1
 
 
-@pytest.mark.slow
 def test_dropout_lies_between_layers_in_training_and_nowhere_else() -> None:
     key, row = {"dropout": jax.random.key(1)}, jnp.arange(len(X))
 

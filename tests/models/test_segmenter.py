@@ -12,6 +12,8 @@ from dlcore.models.segmenter import Segmenter
 from dlcore.models.temperature import Temperature
 from tests.models.compiled import apply, init
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("size", [(16, 24), (23, 30), (9, 13)])
 @pytest.mark.parametrize("patch", [1, 2])
@@ -22,7 +24,6 @@ def test_every_size_has_an_output_for_each_pixel(size: tuple[int, int], patch: i
     assert shape.shape == (2, *size, 5)
 
 
-@pytest.mark.slow
 def test_outputs_have_the_place_of_their_pixels() -> None:
     """Without the mean over the image, a pixel reaches its neighbours alone."""
     net = Segmenter((4,), (0,), 2, 2, norm="none")
@@ -40,7 +41,6 @@ def test_outputs_have_the_place_of_their_pixels() -> None:
     assert 10 <= columns.min() <= 12 <= columns.max() <= 15
 
 
-@pytest.mark.slow
 def test_outputs_begin_without_a_pattern() -> None:
     """All pixels of a block have the same outputs at first."""
     net = Segmenter((4,), (0,), 3, 2)
@@ -51,7 +51,6 @@ def test_outputs_begin_without_a_pattern() -> None:
     assert np.ptp(y[0, ::2, ::2], (0, 1)).min() > 0
 
 
-@pytest.mark.slow
 def test_an_example_does_not_depend_on_the_others() -> None:
     net = Segmenter((4, 8), (1, 1), 3)
     x = np.random.default_rng(0).standard_normal((3, 11, 14, 3)).astype(np.float32)
@@ -61,7 +60,6 @@ def test_an_example_does_not_depend_on_the_others() -> None:
     np.testing.assert_allclose(together[1:2], alone, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_brightness_that_is_added_changes_nothing() -> None:
     net = Segmenter((4, 8), (1, 1), 3)
     x = np.random.default_rng(0).standard_normal((2, 11, 14, 3)).astype(np.float32)
@@ -71,7 +69,6 @@ def test_brightness_that_is_added_changes_nothing() -> None:
     )
 
 
-@pytest.mark.slow
 def test_the_network_for_camvid_has_less_than_two_million_parameters() -> None:
     net = Segmenter((16, 48, 80, 128), (0, 1, 2, 2), 11)
     shapes = jax.eval_shape(net.init, jax.random.key(0), jnp.ones((1, 180, 240, 3)))

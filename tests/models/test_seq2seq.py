@@ -18,6 +18,8 @@ from dlcore.models import attention_gru, seq2seq
 from dlcore.models.beam import beam_search
 from dlcore.models.seq2seq import Seq2Seq
 
+pytestmark = pytest.mark.slow
+
 SIZES = {
     "transformer": seq2seq.Size(
         vocabulary=11, encoder_layers=2, decoder_layers=2, heads=2, width=8
@@ -71,7 +73,6 @@ def logits(family: str, *batch: Any) -> np.ndarray:
     return np.asarray(compiled(family)({"params": params(family)}, *batch))
 
 
-@pytest.mark.slow
 @each
 def test_a_packed_row_equals_its_pairs_alone_and_padding_is_nothing(family: str) -> None:
     together = logits(family, *laid(PAIRS, 9, 14))[0]
@@ -92,7 +93,6 @@ def test_a_packed_row_equals_its_pairs_alone_and_padding_is_nothing(family: str)
     assert np.abs(together[0] - together[3]).max() > 0.1  # the same START, another source
 
 
-@pytest.mark.slow
 @each
 def test_a_place_sees_all_of_its_source_and_no_later_target(family: str) -> None:
     _, source_pair, _, pair = laid(PAIRS[1:], 3, 9)
@@ -121,7 +121,6 @@ def test_a_place_sees_all_of_its_source_and_no_later_target(family: str) -> None
         assert seen.tolist() == [*source, *(3 + at for at in target)]
 
 
-@pytest.mark.slow
 @each
 def test_decoding_with_a_cache_equals_whole_passes(family: str) -> None:
     source, _, tokens, pair = laid([([3, 4, 5, 9], [6, 7, 7, 2, 9])], 6, 6)
@@ -158,7 +157,6 @@ def naive(family: str, source: jax.Array, beams: int, length: int) -> tuple[floa
     return max(ended + left)
 
 
-@pytest.mark.slow
 @each
 def test_searching_over_the_cache_equals_searching_without(family: str) -> None:
     params(family)  # made before anything is traced

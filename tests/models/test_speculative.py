@@ -166,6 +166,7 @@ def proposals(text: list[int], tokens: int, ngram: int, padding: int = 0) -> lis
     return [after[i % len(after)] for i in range(tokens)]
 
 
+@pytest.mark.slow
 def test_lookup_finds_the_longest_and_latest_agreement() -> None:
     generator = np.random.default_rng(0)
     lengths = np.array([1, 2, 5, 9, 12, 12, 7, 3])
@@ -203,7 +204,6 @@ def test_the_generator_past_the_context_writes_the_same_greedy_text() -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.slow
 def test_rows_of_one_prompt_draw_different_texts_with_proposals() -> None:
     prompt = np.stack([PROMPTS[0]] * 2)
     found = generate(LEARNED, params(LEARNED), prompt, jax.random.key(0), 8, 1.5, 0, 1.0, 2)

@@ -11,10 +11,11 @@ from dlcore.kernels.style import gram
 from dlcore.models.style import CONTENT, STYLE, VGG, Grams, InstanceNorm, Painter
 from tests.models.compiled import apply, init
 
+pytestmark = pytest.mark.slow
+
 IMAGE = jax.random.uniform(jax.random.key(0), (2, 16, 24, 3))
 
 
-@pytest.mark.slow
 def test_vgg_is_convolutions_and_pooling_in_order() -> None:
     """The layers one after the other, with XLA's convolution and NumPy's maximum."""
     net = VGG(2)
@@ -55,7 +56,6 @@ def test_instance_norm_is_of_each_picture_and_channel() -> None:
     np.testing.assert_allclose(y.std((1, 2)), 1, atol=1e-3)
 
 
-@pytest.mark.slow
 def test_an_untrained_painter_returns_the_photograph_and_pictures_are_independent() -> None:
     net = Painter(12, 1)
     variables = init(net, jax.random.key(0), IMAGE)

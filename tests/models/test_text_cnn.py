@@ -12,6 +12,8 @@ from dlcore.models.rnn import RNN
 from dlcore.models.text_cnn import TextCNN, TextRNN
 from tests.models.compiled import apply, init
 
+pytestmark = pytest.mark.slow
+
 NETS = {
     "cnn": TextCNN(9, 6, (2, 3, 4), 5, 3, dropout=0.5),
     "rnn": TextRNN(9, 6, RNN("lstm", 4, both=True, dropout=0.5), 3, dropout=0.5),
@@ -19,7 +21,6 @@ NETS = {
 TOKENS = np.array([[3, 1, 8, 2, 0, 0, 0], [5, 0, 0, 0, 0, 0, 0], [1, 2, 3, 4, 5, 6, 7]], np.int32)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_padding_has_no_effect(name: str) -> None:
     net, tokens = NETS[name], TOKENS
@@ -32,7 +33,6 @@ def test_padding_has_no_effect(name: str) -> None:
     np.testing.assert_allclose(empty[0], variables["params"]["head"]["bias"], atol=1e-6)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_dropout_belongs_to_the_example(name: str) -> None:
     net, rows = NETS[name], np.arange(3, dtype=np.int32)
@@ -48,7 +48,6 @@ def test_dropout_belongs_to_the_example(name: str) -> None:
     assert np.abs(whole - np.asarray(apply(net, variables, TOKENS))).max() > 1e-3
 
 
-@pytest.mark.slow
 def test_the_convolution_is_numpys() -> None:
     net = TextCNN(9, 6, (2, 3), 4, 3)
     variables = init(net, jax.random.key(0), TOKENS)

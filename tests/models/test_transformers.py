@@ -24,6 +24,8 @@ from dlcore.models.sampling import end_encouraged, penalised, restricted
 from tests.models import transformers_arrays as made
 from tests.models.compiled import apply, init
 
+pytestmark = pytest.mark.slow
+
 SIZE = Size(
     made.VOCABULARY, made.CONTEXT, made.LAYERS, made.HEADS, made.WIDTH, rotary=True,
     kv_heads=made.KEYS, norm="rms", mlp="swiglu",
@@ -69,14 +71,12 @@ def llama() -> Any:
     return jax.tree.map(jnp.asarray, tree)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ROPES)
 def test_logits_of_llama_with_each_kind_of_positions(name: str) -> None:
     size = dataclasses.replace(SIZE, rope=ROPES[name])
     close(apply(GPT(size), {"params": llama()}, arrays()["tokens"]), f"logits/{name}")
 
 
-@pytest.mark.slow
 def test_logits_with_a_sliding_window() -> None:
     size = dataclasses.replace(SIZE, window=4)
     close(apply(GPT(size), {"params": llama()}, arrays()["tokens"]), "logits/window")
@@ -85,7 +85,6 @@ def test_logits_with_a_sliding_window() -> None:
 PADDING = np.array([0, 5], np.int32)
 
 
-@pytest.mark.slow
 def test_logits_and_greedy_texts_of_padded_prompts() -> None:
     tokens = np.where(np.arange(12) < PADDING[:, None], 0, arrays()["tokens"])
     logits = np.asarray(apply(GPT(SIZE), {"params": llama()}, tokens, padding=PADDING))
@@ -104,7 +103,6 @@ def test_logits_and_greedy_texts_of_padded_prompts() -> None:
         )
 
 
-@pytest.mark.slow
 def test_greedy_texts_with_a_repetition_penalty() -> None:
     tokens, keys = arrays()["tokens"][:1], jax.random.split(jax.random.key(0), 1)
     how = Decoding(0.0, repetition_penalty=1.7)
@@ -124,7 +122,6 @@ def test_greedy_texts_do_not_end_before_the_least_tokens() -> None:
     assert found.lengths[0] >= 5
 
 
-@pytest.mark.slow
 def test_soft_caps_of_gemmas_logits() -> None:
     plain, capped = (dataclasses.replace(SIZE, logit_softcap=cap) for cap in (0.0, 3.0))
     tree = jax.tree.map(jnp.zeros_like, llama())  # blocks that add nothing
@@ -134,7 +131,6 @@ def test_soft_caps_of_gemmas_logits() -> None:
         close(apply(GPT(size), {"params": tree}, arrays()["gemma/tokens"]), f"gemma/{name}")
 
 
-@pytest.mark.slow
 def test_soft_caps_of_gemma_and_partial_positions_of_neox() -> None:
     q, k, v = (jnp.asarray(arrays()[f"heads/{name}"]) for name in "qkv")
     mask = jnp.tril(jnp.ones((5, 5), bool))[None]
@@ -174,7 +170,6 @@ def bert() -> Any:
     return tree
 
 
-@pytest.mark.slow
 def test_bert_with_segments_and_padding() -> None:
     size = encoder.Size(made.LAYERS, made.HEADS, made.WIDTH, made.CONTEXT, "learned")
     net = OriginalBert(made.VOCABULARY, size)

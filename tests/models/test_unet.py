@@ -58,6 +58,7 @@ def test_a_fresh_network_says_nothing() -> None:
     assert not bool(apply(begun(), *ARGS).any())
 
 
+@pytest.mark.slow
 def test_waves_by_hand() -> None:
     found = waves(jnp.array([0.25]), 4, fastest=100.0)
     np.testing.assert_allclose(

@@ -19,6 +19,8 @@ from dlcore.models.mlp import MLP
 from dlcore.models.vae import VAE, ConvLikelihood, ConvPosterior, drawn, log_likelihood
 from tests.models.compiled import apply, init
 
+pytestmark = pytest.mark.slow
+
 X = (np.random.default_rng(0).random((5, 6)) < 0.4).astype(np.float32)
 
 
@@ -45,7 +47,6 @@ def exact() -> np.ndarray:
     return scipy.special.logsumexp(explained + scipy.stats.norm.logpdf(z), 1) + np.log(z[1] - z[0])
 
 
-@pytest.mark.slow
 def test_bounds_are_the_parts_they_are_called() -> None:
     noise = jax.random.normal(jax.random.key(1), (5, 3, 1))
     bounds = apply(NET, {"params": PARAMS}, X, noise)
@@ -64,7 +65,6 @@ def test_bounds_are_the_parts_they_are_called() -> None:
     np.testing.assert_allclose(bounds.elbo, bounds.reconstruction - bounds.kl, rtol=1e-6)
 
 
-@pytest.mark.slow
 def test_one_sample_of_the_importance_bound_is_the_elbo_on_average_and_more_are_higher() -> None:
     noise = jax.random.normal(jax.random.key(2), (5, 20000, 1))
     run = jax.jit(lambda noise: NET.apply({"params": PARAMS}, X, noise))
@@ -75,7 +75,6 @@ def test_one_sample_of_the_importance_bound_is_the_elbo_on_average_and_more_are_
     assert (five < exact() + 0.01).all()
 
 
-@pytest.mark.slow
 def test_likelihood_equals_the_integral_and_neither_chunks_nor_batches_change_it() -> None:
     key = jax.random.key(3)
     found = log_likelihood(NET, PARAMS, X, key, samples=20000, chunk=5000, batch=5)
@@ -113,7 +112,6 @@ def test_an_exact_posterior_needs_one_sample() -> None:
     np.testing.assert_allclose(log_likelihood(net, {}, x, jax.random.key(0), 1, 1), want, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_convolutional_halves_fit_together() -> None:
     net = VAE(ConvPosterior((4, 6), 3), ConvLikelihood((6, 4), side=2), 3, bernoulli_log_density)
     x = jnp.ones((2, 8, 8, 1))

@@ -42,7 +42,7 @@ def cast(tree: Any, dtype: Any) -> Any:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, as_type(x)), tree)
 
 
-@pytest.mark.quick
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_a_network_has_one_float_type(name: str) -> None:
     """float32 as it begins, and of its outputs; float64 all through where parameters and inputs

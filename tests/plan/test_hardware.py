@@ -14,8 +14,8 @@ from tests.plan.compiled import compiled
 from tests.plan.test_compile import gathers_parameters_alone, planned
 
 TOPOLOGIES = ("gpu:h100:1x1", "gpu:h100:1x8", "tpu:v5e:1x1", "tpu:v5e:2x4")
-# XLA's compiler for GPUs aborted on these, told of no bandwidth
-ABORTED = ("flow_mnist", "vae_mnist", "vit_fashion_mnist")
+# of those on which XLA's compiler for GPUs aborted, told of no bandwidth, the fastest to compile
+EVERY_RUN = ("vae_mnist",)
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +61,7 @@ def test_hardware_that_is_not_there(text: str, mesh: str) -> None:
         gathers_parameters_alone(made)
 
 
-@pytest.mark.parametrize("name", experiments(*ABORTED))
+@pytest.mark.parametrize("name", experiments(*EVERY_RUN))
 def test_every_step_compiles_for_one_and_for_eight_devices(name: str) -> None:
     need_compiler(*TOPOLOGIES)
     lines = compiled(name, *TOPOLOGIES)

@@ -199,6 +199,7 @@ def test_write_goes_into_the_run_or_the_folder_that_runs_share(
     assert not [path for path in a.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_the_report_needs_no_jax() -> None:
     code = (
         "import sys, dlcore.report.page, dlcore.runs.sample_files; sys.exit('jax' in sys.modules)"

@@ -59,6 +59,7 @@ def test_numbers_of_a_table_stand_to_the_right(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_grids_say_how_many_are_right_left_out_and_clipped(tmp_path: Path) -> None:
     many = samples.Images(
         "i", np.full((parts.MOST + 1, 2, 2), 1.5), right=(True,) * 400 + (False,), columns=30

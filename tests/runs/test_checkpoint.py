@@ -150,6 +150,7 @@ def test_a_failed_save_leaves_no_threads(tmp_path: Path, monkeypatch: pytest.Mon
     assert closed == [None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("min_bytes", "programs"), [(MIN_PART_BYTES, 0), (256, 8)])
 def test_small_arrays_are_written_without_a_program_for_each_part(
     min_bytes: int,

@@ -40,6 +40,7 @@ def test_the_checksum_notices_swapped_words(words: list[int], i: int, j: int, ap
     assert equal == bool((before == after).all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bool", "int8", "bfloat16", "float16", "int32", "float32"])
 def test_the_checksum_sees_every_type_and_leaf(dtype: str) -> None:
     x = jnp.zeros((3, 5), dtype)

@@ -15,6 +15,8 @@ from dlcore.cli import main as cli
 from dlcore.runs.resuming import data_changes
 from tests.child import flags_of, tiny
 
+pytestmark = pytest.mark.slow
+
 PAGE = """
 '''The digits, with something wrong.'''
 import dataclasses
@@ -102,7 +104,6 @@ REFUSED = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
@@ -121,7 +122,6 @@ def test_refused_before_the_first_step(
     assert not Path("run").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("words", [(), ("--seeds", "2")], ids=["alone", "seeds"])
 def test_a_wrong_label_that_is_made_later_ends_the_run_at_its_step(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
@@ -138,8 +138,13 @@ def test_a_wrong_label_that_is_made_later_ends_the_run_at_its_step(
     )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("words", [(), ("--seeds", "2")], ids=["alone", "seeds"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param((), id="alone"),
+        pytest.param(("--seeds", "2"), id="seeds", marks=pytest.mark.nightly),
+    ],
+)
 def test_a_number_that_is_none_is_named_where_a_step_fails(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -159,7 +164,6 @@ def test_a_number_that_is_none_is_named_where_a_step_fails(
     assert {card["status"] for card in cards} == {"failed"}
 
 
-@pytest.mark.slow
 def test_without_a_fault_in_the_data_the_learning_rate_is_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -207,7 +211,6 @@ def begun(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 # a read by Orbax that failed
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     "words",
@@ -226,7 +229,6 @@ def test_checkpoints_of_a_model_that_other_data_made_are_not_called_damaged(
     assert "damaged" not in said
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("default:run was trained on other data")
 def test_an_evaluation_on_other_data_says_so(
     begun: None, capsys: pytest.CaptureFixture[str]
@@ -257,7 +259,6 @@ def test_changes_of_data_are_reported_split_by_split() -> None:
     )
 
 
-@pytest.mark.slow
 def test_the_largest_seed_is_another_than_the_smallest_and_larger_ones_are_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -215,7 +215,6 @@ def test_one_that_cannot_start_is_reported_before_anything_is_trained(
 
 
 @pytest.mark.nightly
-@pytest.mark.slow
 def test_mlflow_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow", reason="needs the extra `track`")
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", SECRET)
@@ -233,7 +232,6 @@ def test_mlflow_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.nightly
-@pytest.mark.slow
 def test_wandb_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb", reason="needs the extra `track`")
     monkeypatch.setenv("WANDB_MODE", "offline")

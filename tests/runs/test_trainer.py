@@ -232,7 +232,7 @@ def test_a_second_run_into_the_same_folder_is_refused(capsys: pytest.CaptureFixt
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "how", ["jit", "shard_map", pytest.param("pmap", marks=pytest.mark.nightly)]
+    "how", ["shard_map", *(pytest.param(how, marks=pytest.mark.nightly) for how in ("jit", "pmap"))]
 )
 def test_every_way_through_the_loop(how: Any) -> None:
     """The same results to the last few bits, whatever runs the step."""

@@ -17,6 +17,8 @@ from dlcore.runs import session as run
 from dlcore.runtime import processes
 from tests.child import tiny
 
+pytestmark = pytest.mark.slow
+
 PAGE = catalog.load(catalog.find("mlp_digits"))
 CONFIG = dataclasses.replace(tiny("mlp_digits"), steps=12)
 
@@ -33,7 +35,6 @@ def again(card: cards.Card, steps: int) -> int:
     return verify.verify(PAGE, CONFIG, RunOptions(offline=True), card, steps)
 
 
-@pytest.mark.slow
 def test_the_same_run_has_the_same_hashes(
     card: cards.Card, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -43,7 +44,6 @@ def test_the_same_run_has_the_same_hashes(
     assert [f"step {step}: the same parameters" in out for step in (0, 10, 12)] == [True] * 3
 
 
-@pytest.mark.slow
 def test_another_run_is_reported_with_its_drift_and_what_differs(
     card: cards.Card, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,7 +73,6 @@ def test_a_stopped_longer_run_has_no_hash_of_its_earlier_end(
     assert sorted(verify.hashes(cards.read(tmp_path / "a"))) == [0, 10]
 
 
-@pytest.mark.slow
 def test_a_card_without_hashes_that_early_is_refused(card: cards.Card) -> None:
     with pytest.raises(
         UsageError, match=r"hashes of the steps 0, 10, 12, and --steps 9 reaches none"
@@ -81,7 +80,6 @@ def test_a_card_without_hashes_that_early_is_refused(card: cards.Card) -> None:
         again(card, 9)
 
 
-@pytest.mark.slow
 def test_another_commit_and_other_code_are_named(
     card: cards.Card,
     capsys: pytest.CaptureFixture[str],

@@ -62,6 +62,7 @@ def answers(*prompts: str, start: int | None = None, **how: Any) -> list[dict[st
     return [dict(answer) for answer, _ in each.batch(state(), each.items([], prompts))]
 
 
+@pytest.mark.slow
 def test_an_empty_prompt_is_said_to_be_empty() -> None:
     with pytest.raises(UsageError, match="an empty prompt: this model continues at least 1 token"):
         answers("")

@@ -177,6 +177,7 @@ def test_reset_begins_anew_and_a_wrong_character_changes_nothing() -> None:
     assert "".join(talking.answer()) == first
 
 
+@pytest.mark.slow
 def test_an_answer_ends_before_the_stop_text_and_at_the_end_token() -> None:
     whole = expected([1, 2, 3], 0, 27)
     stop = whole[9:12]

@@ -32,6 +32,7 @@ def given(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
     return jnp.asarray(LOGITS), extra
 
 
+@pytest.mark.slow
 def test_an_example_counts_for_networks_that_learn_from_it_or_in_evaluation_for_the_others() -> (
     None
 ):

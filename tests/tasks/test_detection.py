@@ -29,6 +29,8 @@ from dlcore.tasks.detection_samples import samples
 from dlcore.train.predictor import with_options, with_results
 from dlcore.train.step import State
 
+pytestmark = pytest.mark.slow
+
 CANVAS, CLASSES, STRIDE = (48, 48), 10, 4
 STATE = State(jnp.zeros((), jnp.int32), {}, {}, {})
 
@@ -61,7 +63,6 @@ def losses(flaw: float = 0.0) -> Any:
     return jax.jit(detection.loss(perfect(flaw), CLASSES, STRIDE), static_argnums=4)
 
 
-@pytest.mark.slow
 def test_perfect_maps_give_the_true_objects_and_no_loss(splits: Any) -> None:
     batch = {**splits.test.gather(np.arange(12)), "mask": np.ones(12, np.float32)}
     out = losses()({}, {}, batch, jax.random.key(0), False)
@@ -74,7 +75,6 @@ def test_perfect_maps_give_the_true_objects_and_no_loss(splits: Any) -> None:
     assert scores["map"] == pytest.approx(1)
 
 
-@pytest.mark.slow
 def test_the_loss_of_masked_examples_is_that_of_the_others(splits: Any) -> None:
     batch = {**splits.train.gather(np.arange(8)), "mask": np.array([1, 1, 0, 1, 0, 0, 1, 1.0])}
     loss = losses(9.0)
@@ -87,7 +87,6 @@ def test_the_loss_of_masked_examples_is_that_of_the_others(splits: Any) -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-5, err_msg=name)
 
 
-@pytest.mark.slow
 def test_an_image_without_objects_has_a_loss(splits: Any) -> None:
     batch = {**splits.train.gather(np.arange(2)), "mask": np.ones(2, np.float32)}
     batch["boxes"] = np.zeros_like(batch["boxes"])
@@ -130,7 +129,6 @@ def test_evaluators_take_the_threshold_of_validation(splits: Any) -> None:
     assert {"baseline_map", "baseline_ap_50_3", "baseline_ap_3"} <= named.keys()
 
 
-@pytest.mark.slow
 def test_the_baseline_is_right_where_all_images_are_alike(splits: Any) -> None:
     same = sets.load("bccd", "offline", CANVAS, 3, 3).train
     one = same.gather(np.zeros(1, int))
@@ -143,7 +141,6 @@ def test_the_baseline_is_right_where_all_images_are_alike(splits: Any) -> None:
     assert len(detection_baseline.constant(without, CLASSES).boxes) == 0
 
 
-@pytest.mark.slow
 def test_the_baseline_is_the_same_for_images_of_any_size(splits: Any) -> None:
     """Images of twice the size, with boxes of twice the size, score as the others."""
     detect = detection.detections(perfect(), CLASSES, STRIDE)
@@ -169,7 +166,6 @@ def collected_of(evaluator: Any, batch: dict[str, np.ndarray]) -> dict[str, np.n
     return {name: np.asarray(x) for name, x in jax.jit(evaluator.collect)(STATE, batch).items()}
 
 
-@pytest.mark.slow
 def test_augmented_boxes_stay_on_what_they_are_around(splits: Any) -> None:
     """Digits are brighter than the background: what is outside of all boxes stays dark."""
     train = sets.with_mosaics(splits).train
@@ -192,7 +188,6 @@ def test_augmented_boxes_stay_on_what_they_are_around(splits: Any) -> None:
         assert there > 0.5 * batch["count"].sum()
 
 
-@pytest.mark.slow
 def test_augmentation_of_a_row_does_not_depend_on_the_others(splits: Any) -> None:
     train = sets.with_mosaics(splits).train
     batch = {**train.gather(np.arange(8)), "row": np.arange(8)}
@@ -239,7 +234,6 @@ def test_predictions_are_in_pixels_of_the_file(tmp_path: Path) -> None:
     assert [each["class"] for each in answer["objects"]] == ["dog", "cat"]
 
 
-@pytest.mark.slow
 def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
     made = predictor(answering([[0, 0, 1, 1]], [1]), Facts(classes=["cat"], canvas=[48, 48]))
     (tmp_path / "a.png").write_text("text")
@@ -251,7 +245,6 @@ def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
         made.item(np.zeros((4, 4)))
 
 
-@pytest.mark.slow
 def test_samples_show_right_and_wrong_ones(splits: Any) -> None:
     detect = detection.detections(perfect(), CLASSES, STRIDE)
     right, by_class, curve, _ = samples("Scenes", detect, splits)(STATE, jax.random.key(0))

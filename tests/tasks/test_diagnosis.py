@@ -100,6 +100,7 @@ def test_temperature_undoes_a_scale() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_temperature_becomes_the_one_that_scipy_finds() -> None:
     batch, scale = batch_of(512), jnp.zeros((), jnp.int32)
     batch["calibrates"][:] = 1
@@ -120,6 +121,7 @@ def test_the_temperature_becomes_the_one_that_scipy_finds() -> None:
     assert float(state.params["net"]) == 1
 
 
+@pytest.mark.slow
 def test_scores_and_the_temperature_that_they_show() -> None:
     batch = batch_of(400)
     softmax = jax.nn.softmax

@@ -20,6 +20,7 @@ from tests.models.compiled import apply
 from tests.tasks.dialogues import ASSISTANT, SIZE, state, tokens
 
 
+@pytest.mark.slow
 def test_log_probabilities_of_rows_by_hand() -> None:
     logits = jnp.log(jnp.array([[[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]] * 2))
     targets = jnp.array([[1, 2], [0, 0]])

@@ -25,8 +25,9 @@ from dlcore.tasks.conversation import Conversation, Sampling
 from dlcore.train.predictor import with_options
 from tests.tasks.dialogues import ASSISTANT, state, tokens
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 def test_a_tuned_assistant_answers_and_talks_with_its_merged_parameters() -> None:
     other = jax.tree.map(lambda x: -x, state().params["net"])
     both = dataclasses.replace(state(), params={"net": other, "changes": {}})
@@ -44,7 +45,6 @@ def test_a_tuned_assistant_answers_and_talks_with_its_merged_parameters() -> Non
     assert dialogue_assistant.text_model(ASSISTANT).parameters(state()) is state().params["net"]
 
 
-@pytest.mark.slow
 def test_predicted_answers_do_not_depend_on_the_batch() -> None:
     predictor = dialogue_assistant.predictor(ASSISTANT)
     items = predictor.items([], ["Hello", "One tea, please", "No"])
@@ -60,7 +60,6 @@ def test_predicted_answers_do_not_depend_on_the_batch() -> None:
             predictor.items([], [text])
 
 
-@pytest.mark.slow
 def test_the_flags_of_length_are_those_of_the_decoding() -> None:
     options = dialogue_assistant.AnswerOptions(min_tokens=3, shorten_by=1e6)
     predictor = with_options(dialogue_assistant.predictor(ASSISTANT), options)
@@ -81,7 +80,6 @@ def entry(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
 
-@pytest.mark.slow
 def test_dialogues_to_train_on_are_answered_after_the_last_message_of_the_user(
     tmp_path: Path,
 ) -> None:
@@ -127,7 +125,6 @@ def test_dialogues_to_train_on_are_answered_after_the_last_message_of_the_user(
     assert plain.text == "Hi"
 
 
-@pytest.mark.slow
 def test_a_conversation_has_the_tokens_of_the_template() -> None:
     model = dialogue_assistant.text_model(ASSISTANT)
     talking = Conversation(model, state(), Sampling(max_tokens=3, temperature=0.0))
@@ -145,7 +142,6 @@ def test_a_conversation_has_the_tokens_of_the_template() -> None:
     assert talking.tokens == expected
 
 
-@pytest.mark.slow
 def test_from_python_a_list_of_messages_is_one_dialogue(tmp_path: Path) -> None:
     experiment = SimpleNamespace(predictor=dialogue_assistant.predictor(ASSISTANT))
     opened: Any = SimpleNamespace(experiment=experiment, state=state(), folder=tmp_path)

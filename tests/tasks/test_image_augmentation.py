@@ -15,6 +15,8 @@ from dlcore.errors import UsageError
 from dlcore.kernels import augment
 from dlcore.tasks.image_augmentation import mixed, shift_and_flip
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(5)
 ROW = jnp.array([3, 7, 11, 2])
 
@@ -34,7 +36,6 @@ def test_without_any_change_a_batch_stays_as_it_is() -> None:
         assert (after["image"] == batch()["image"]).all()
 
 
-@pytest.mark.slow
 def test_shift_and_flip_composes_the_kernels_and_keeps_other_fields() -> None:
     after = shift_and_flip(2, True)(batch(), KEY)
     shifted = augment.random_shift(KEY, ROW, batch()["image"], 2)
@@ -43,7 +44,6 @@ def test_shift_and_flip_composes_the_kernels_and_keeps_other_fields() -> None:
     assert (shift_and_flip(2, False)(batch(), KEY)["image"] == shifted).all()
 
 
-@pytest.mark.slow
 def test_an_example_is_augmented_alike_in_any_batch() -> None:
     change = jax.jit(mixed(flip=True, max_shift=2, erase=2, cutmix=1.0))
     whole = change(batch(), KEY)
@@ -66,7 +66,6 @@ def test_mixup_weights_both_views_by_the_fraction_that_the_loss_gets() -> None:
     np.testing.assert_allclose(after["image"], share * views[0] + (1 - share) * views[1], rtol=1e-6)
 
 
-@pytest.mark.slow
 def test_cutmix_takes_each_pixel_from_one_of_the_pair() -> None:
     after = mixed(cutmix=1.0)(batch(), KEY)
     own = after["image"] == batch()["image"]

@@ -100,6 +100,7 @@ def test_confidences_are_measured_against_true_instances_by_hand() -> None:
     assert instances.matched([true], [np.zeros((8, 20), int)]).shape == (0,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("there", [True, False])
 def test_samples_and_scores_of_a_network_with_and_without_instances(there: bool) -> None:
     def model(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
@@ -121,6 +122,7 @@ def test_samples_and_scores_of_a_network_with_and_without_instances(there: bool)
     assert len(plots) == there
 
 
+@pytest.mark.slow
 def test_scores_of_batches_are_those_of_all_images_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """To the bit, for images of different sizes; no more than a batch is held at a time."""
     cells, numbers = synthetic_maps.cells(7, 64, 3)

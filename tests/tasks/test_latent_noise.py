@@ -22,6 +22,7 @@ class Linear:
         return z[:, :, None, None] + (label[0][:, None, None, None] if label else 0)
 
 
+@pytest.mark.slow
 def test_noise_depends_on_the_row_of_an_example_alone() -> None:
     key = jax.random.key(3)
     batch: Any = {"row": np.array([4, 9]), "label": np.array([7, 8])}
@@ -42,6 +43,7 @@ def test_at_initialisation_one_example_of_zeros_is_enough() -> None:
     assert label.tolist() == [7]
 
 
+@pytest.mark.slow
 def test_images_are_scaled_and_of_each_class_in_turn() -> None:
     model: Any = Linear()
     plain, none = latent_noise.generate(model, 3)(STATE, jax.random.key(0), 7)

@@ -15,6 +15,7 @@ IMAGES = np.array([[[[0], [255]], [[51], [204]]]] * 2, np.uint8)
 BATCH: Any = {"image": IMAGES, "row": np.array([4, 9])}
 
 
+@pytest.mark.slow
 def test_grey_images_keep_their_shape_and_noise_depends_on_the_row_alone() -> None:
     key = jax.random.key(3)
     x, noise = latent_variables.inputs(5, samples=2)(BATCH, key, True)

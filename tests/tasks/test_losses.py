@@ -61,6 +61,7 @@ def test_classification_is_the_mean_over_what_is_not_masked(
     assert float(out.loss.weight) == float(out.metrics["accuracy"].weight) == sum(mask)
 
 
+@pytest.mark.slow
 def test_smoothing_mixes_in_the_uniform_target_in_training_alone() -> None:
     logits = np.random.default_rng(1).standard_normal((4, 3)).astype(np.float32) * 5
     batch = {"label": LABELS, "mask": np.ones(4, np.float32)}

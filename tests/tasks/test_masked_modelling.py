@@ -20,6 +20,7 @@ MASK = TOKENS.special("[mask]")
 TEXT = TOKENS.encode("one two three four five six")
 
 
+@pytest.mark.slow
 def test_a_row_shows_the_text_around_a_masked_token_and_the_most_probable_guess() -> None:
     source = arrays("made", "1", "validation", {"tokens": np.stack([TEXT, TEXT[::-1].copy()])})
     at = len(TEXT) // 2

@@ -23,6 +23,8 @@ from dlcore.train.predictor import readable, with_options
 from dlcore.train.step import State
 from tests.child import built
 
+pytestmark = pytest.mark.slow
+
 
 @functools.cache
 def untrained(name: str, **changes: Any) -> tuple[Experiment, State]:
@@ -46,7 +48,6 @@ def answered(name: str, *texts: str, **options: Any) -> list[Any]:
     return [each.answer if isinstance(each, Answered) else each.error for each in found]
 
 
-@pytest.mark.slow
 def test_texts_are_classified_as_in_evaluation() -> None:
     experiment, state = untrained("bert_polarity")
     test: Any = experiment.splits.test
@@ -67,7 +68,6 @@ def test_texts_are_classified_as_in_evaluation() -> None:
     assert readable(predictor, found[0]) == f"{line}  (the last {left_out} tokens were left out)"
 
 
-@pytest.mark.slow
 def test_prompts_are_continued_alike_in_any_company() -> None:
     alone = answered("gpt_tiny_shakespeare", "To be", tokens=30)
     several = answered("gpt_tiny_shakespeare", "thing", "To be", "thing", tokens=30)
@@ -78,14 +78,12 @@ def test_prompts_are_continued_alike_in_any_company() -> None:
     assert other[0]["text"] != alone[0]["text"]
 
 
-@pytest.mark.slow
 def test_at_temperature_0_and_of_one_token_the_likeliest_is_taken() -> None:
     greedy = answered("gpt_tiny_shakespeare", "To", tokens=5, temperature=0.0)
     assert answered("gpt_tiny_shakespeare", "To", tokens=5, temperature=5.0, top_k=1) == greedy
     assert answered("gpt_tiny_shakespeare", "To", tokens=5, temperature=0.0, seed=1) == greedy
 
 
-@pytest.mark.slow
 def test_proposed_tokens_change_no_greedy_text() -> None:
     greedy = answered("gpt_tiny_shakespeare", "To", tokens=5, temperature=0.0)
     assert answered("gpt_tiny_shakespeare", "To", tokens=5, temperature=0.0, draft=2) == greedy
@@ -93,7 +91,6 @@ def test_proposed_tokens_change_no_greedy_text() -> None:
         answered("rnn_tiny_shakespeare", "To", tokens=5, draft=2)
 
 
-@pytest.mark.slow
 def test_a_prompt_that_cannot_be_read_is_refused_with_its_place() -> None:
     unknown, long, fits = answered("gpt_tiny_shakespeare", "To ☃ be", "a" * 16, "a" * 15, tokens=2)
     assert unknown.startswith("character '☃' at position 3 ")
@@ -101,7 +98,6 @@ def test_a_prompt_that_cannot_be_read_is_refused_with_its_place() -> None:
     assert fits["prompt"] == "a" * 15
 
 
-@pytest.mark.slow
 def test_a_recurrent_network_continues_prompts_of_any_length() -> None:
     found = answered("rnn_tiny_shakespeare", "a" * 40, tokens=5, top_p=0.5)
     assert len(found[0]["text"]) == 5
@@ -121,7 +117,6 @@ def test_the_options_of_prompts_have_bounds() -> None:
             bounds.check(PromptOptions(**options))  # type: ignore[arg-type]
 
 
-@pytest.mark.slow
 def test_a_vae_draws_from_its_prior_and_at_temperature_0_its_mean() -> None:
     experiment, state = untrained("vae_mnist")
     predictor: Any = experiment.predictor
@@ -134,7 +129,6 @@ def test_a_vae_draws_from_its_prior_and_at_temperature_0_its_mean() -> None:
     np.testing.assert_array_equal(mean[0][1].images, mean[1][1].images)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

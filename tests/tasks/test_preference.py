@@ -14,6 +14,8 @@ from dlcore.models.gpt import GPT, Size
 from dlcore.tasks import preference
 from dlcore.train.model import Model
 
+pytestmark = pytest.mark.slow
+
 SIZE = Size(11, 6, layers=1, heads=2, width=8, rotary=True)
 POLICY = Model("net", GPT(SIZE), inputs=lambda batch, key, train: batch["tokens"])
 REFERENCE = replace(POLICY, name="reference")
@@ -39,7 +41,6 @@ def params(seed: int = 0) -> Any:
     return jax.jit(GPT(SIZE).init)(jax.random.key(seed), jnp.zeros((1, 6), jnp.int32))["params"]
 
 
-@pytest.mark.slow
 def test_a_policy_that_is_its_reference_loses_a_half_and_only_it_has_a_gradient() -> None:
     loss = preference.loss(POLICY, REFERENCE, 0.1, 1.0, 3.0)
     both = {"net": params(), "reference": params()}
@@ -55,7 +56,6 @@ def test_a_policy_that_is_its_reference_loses_a_half_and_only_it_has_a_gradient(
     assert any(np.asarray(x).any() for x in jax.tree.leaves(slope["net"]))
 
 
-@pytest.mark.slow
 def test_steps_against_the_gradient_make_right_answers_likelier_than_wrong_ones() -> None:
     loss = preference.loss(POLICY, REFERENCE, 0.1)
 
@@ -72,7 +72,6 @@ def test_steps_against_the_gradient_make_right_answers_likelier_than_wrong_ones(
     assert np.asarray(found.own)[[0, 2]].min() > np.asarray(found.own)[[1, 3]].max()
 
 
-@pytest.mark.slow
 def test_scores_are_of_the_ratio_and_of_both_models() -> None:
     (evaluator,) = preference.evaluators(POLICY, REFERENCE, {})
     right = np.array([1, 1, 0, 0], np.float32)
@@ -81,6 +80,7 @@ def test_scores_are_of_the_ratio_and_of_both_models() -> None:
         "policy": np.array([0, 2, 1, 3], np.float32),
         "reference": np.array([0, 1, 2, 3], np.float32),
         "right": right,
+        "dialogue": np.arange(4),
     }
     found = evaluator.score(None, collected, "test")  # type: ignore[arg-type]
     assert found.keys() == evaluator.metrics.keys()

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dlcore.data.source import arrays
 from dlcore.tasks import recall
@@ -25,6 +26,7 @@ def model(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
     return jax.nn.one_hot(said, 4), extra
 
 
+@pytest.mark.slow
 def test_only_the_last_symbols_of_the_first_examples_count() -> None:
     evaluator = recall.evaluator(model, SOURCE, length=2, count=2)  # type: ignore[arg-type]
     tested = evaluator.sources["test"]
@@ -37,6 +39,7 @@ def test_only_the_last_symbols_of_the_first_examples_count() -> None:
     assert evaluator.every == "end"
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_of_symbols_for_each_example() -> None:
     draw = recall.samples("Last symbols", model, SOURCE, length=3, count=2)  # type: ignore[arg-type]
     table: Any = draw(STATE, jax.random.key(0))

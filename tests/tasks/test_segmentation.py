@@ -93,6 +93,7 @@ def splits_of(generator: np.random.Generator, k: int) -> Splits:
     return Splits.of(found, facts=Facts(classes=CLASSES, class_pixels=[5, 4, 1]))
 
 
+@pytest.mark.slow
 def test_metrics_are_those_of_enlarged_logits_at_the_size_of_the_maps() -> None:
     splits = splits_of(np.random.default_rng(0), 2)
     scored, baseline = segmentation.evaluators(model, splits)
@@ -209,6 +210,7 @@ def test_pictures_show_classes_and_outlines() -> None:
     assert not lines[2, 2]
 
 
+@pytest.mark.slow
 def test_the_table_says_of_which_images_it_is() -> None:
     batch = batch_of(np.random.default_rng(0), 2)
     contents = {"image": np.tile(batch["image"], (30, 1, 1, 1))}

@@ -16,6 +16,8 @@ from dlcore.tasks.detection_augmentation import Augmentation
 from dlcore.tasks.set_detection import loss
 from tests.child import built
 
+pytestmark = pytest.mark.slow
+
 CLASSES, QUERIES, LAYERS, CANVAS = 3, 5, 2, (40, 30)
 
 
@@ -87,7 +89,6 @@ def giou(a: np.ndarray, b: np.ndarray) -> float:
     return float(inner / union - (outer - union) / outer)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_the_loss_is_that_of_the_cheapest_assignment(seed: int) -> None:
     generator = np.random.default_rng(seed)
@@ -99,7 +100,6 @@ def test_the_loss_is_that_of_the_cheapest_assignment(seed: int) -> None:
     assert value(of(other, shuffled).loss) == pytest.approx(value(of(y, rows).loss), rel=1e-5)
 
 
-@pytest.mark.slow
 def test_exact_boxes_cost_nothing() -> None:
     generator = np.random.default_rng(0)
     rows = batch(generator)
@@ -120,7 +120,6 @@ def test_exact_boxes_cost_nothing() -> None:
     assert sorted(found.label[0, :2].tolist()) == sorted(rows["label"][0, :2].tolist())
 
 
-@pytest.mark.slow
 def test_the_loss_of_masked_examples_is_that_of_the_others() -> None:
     generator = np.random.default_rng(1)
     rows, y = batch(generator), outputs(generator)
@@ -129,7 +128,6 @@ def test_the_loss_of_masked_examples_is_that_of_the_others() -> None:
     assert value(of(y, rows).loss) == pytest.approx(value(of(y[:, [0, 2]], sliced).loss), rel=1e-5)
 
 
-@pytest.mark.slow
 def test_gradients_are_finite_and_a_diverged_network_ends() -> None:
     generator = np.random.default_rng(2)
     rows, y = batch(generator), outputs(generator)
@@ -140,7 +138,6 @@ def test_gradients_are_finite_and_a_diverged_network_ends() -> None:
     assert np.isnan(value(of(y, rows).loss))
 
 
-@pytest.mark.slow
 def test_mosaics_have_their_images_and_as_many_queries_as_boxes() -> None:
     mosaics = Augmentation(mosaic=1.0)
     with pytest.raises(UsageError, match="--grid 2 gives 4 queries, fewer than 8 boxes"):

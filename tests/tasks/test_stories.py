@@ -16,6 +16,7 @@ from dlcore.tasks import stories
 from tests.tasks.test_questions import Nothing
 
 
+@pytest.mark.slow
 def test_stories_show_what_was_attended_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stories.jax, "jit", lambda f: f)
 

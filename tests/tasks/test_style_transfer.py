@@ -103,7 +103,6 @@ def test_a_photograph_is_painted_at_its_own_size_and_strength_mixes() -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.slow
 def test_a_run_freezes_the_features_compares_and_predicts_into_one_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

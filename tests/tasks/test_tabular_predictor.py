@@ -27,6 +27,8 @@ from dlcore.train.experiment import Experiment
 from dlcore.train.init import initial
 from tests.child import tiny
 
+pytestmark = pytest.mark.slow
+
 
 def people(folder: Path) -> Path:
     """A table with numbers, categories and missing values, that no rule explains exactly."""
@@ -80,7 +82,6 @@ class Trained:
         return [a for batch in batches for a, _ in self.predictor.batch(self.state, batch)]
 
 
-@pytest.mark.slow
 def test_predicted_classes_are_those_of_the_evaluation(tmp_path: Path) -> None:
     trained = Trained(people(tmp_path), "kind")
     true = trained.write_test(tmp_path / "test.csv")
@@ -98,7 +99,6 @@ def test_predicted_classes_are_those_of_the_evaluation(tmp_path: Path) -> None:
     assert dict(columns.rows)["kind"].startswith("the target: 2 classes: no ")  # type: ignore[arg-type, union-attr]
 
 
-@pytest.mark.slow
 def test_predicted_numbers_are_those_of_the_evaluation(tmp_path: Path) -> None:
     trained = Trained(people(tmp_path), "income")
     true = trained.write_test(tmp_path / "test.csv").astype(np.float64)
@@ -111,7 +111,6 @@ def test_predicted_numbers_are_those_of_the_evaluation(tmp_path: Path) -> None:
     assert columns.title == "Columns"
 
 
-@pytest.mark.slow
 def test_what_training_did_not_see_is_said(tmp_path: Path) -> None:
     trained = Trained(people(tmp_path), "kind")
     predictor = trained.predictor

@@ -42,6 +42,7 @@ def test_a_bag_of_words_knows_words_and_pairs() -> None:
     assert predict(["A good film!", "NOT good", "bad"]).tolist() == [1, 0, 0]
 
 
+@pytest.mark.slow
 def test_every_held_out_split_is_scored_beside_its_baselines() -> None:
     splits = labelled_texts.load("sst2", "offline", 12)
     assert set(splits.names()) == {"train", "validation", "test"}

@@ -51,6 +51,7 @@ def rows(split: str) -> PairRows:
     )
 
 
+@pytest.mark.slow
 def test_a_text_comes_back_whole_and_one_that_is_too_long_is_refused() -> None:
     assert (
         TRANSLATOR.translate(STATE.params, CORPUS.source["validation"])

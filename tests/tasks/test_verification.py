@@ -19,6 +19,8 @@ from dlcore.train.model import Model
 from tests.child import built
 from tests.tasks.test_predictors import untrained
 
+pytestmark = pytest.mark.slow
+
 FOLDS, CLASSES, SIZE = 2, 3, 4
 
 
@@ -54,7 +56,6 @@ def total(kind: task.Kind, params: Any, batch: Any) -> Any:
     return out.loss.total, out.loss.weight
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["arcface", "cosface", "contrastive", "triplet"])
 def test_a_network_learns_nothing_from_people_it_is_tested_on(kind: task.Kind) -> None:
     params, batch = example()
@@ -77,7 +78,6 @@ def test_margin_loss_is_a_cross_entropy_of_the_training_examples() -> None:
     assert float(found) == pytest.approx(float((expected * counts).sum()), rel=1e-5)
 
 
-@pytest.mark.slow
 def test_contrast_is_that_of_each_fold_alone() -> None:
     """Examples without a positive have no weight."""
     params, batch = example()
@@ -93,7 +93,6 @@ def test_contrast_is_that_of_each_fold_alone() -> None:
     assert (float(found), float(weight)) == (pytest.approx(expected, rel=1e-5), count)
 
 
-@pytest.mark.slow
 def test_scores_are_of_unseen_pairs_alone_and_means_over_folds() -> None:
     experiment, state = untrained("faces_orl")
     source: Arrays = experiment.splits.test
@@ -115,7 +114,6 @@ def test_scores_are_of_unseen_pairs_alone_and_means_over_folds() -> None:
     assert all(0 < found[f"{name}_tar_at_far_1"] <= 1 for name in task.BASELINES)
 
 
-@pytest.mark.slow
 def test_every_loss_trains_and_samples_show_right_and_wrong_pairs() -> None:
     experiment, state = untrained("faces_orl")
     shown = experiment.draw(state, jax.random.key(0))
@@ -128,7 +126,6 @@ def test_every_loss_trains_and_samples_show_right_and_wrong_pairs() -> None:
     assert built("faces_yale", neighbourhood=0.0).splits.facts.people[0] == "person 0"
 
 
-@pytest.mark.slow
 def test_inputs_do_not_depend_on_exposure() -> None:
     image = np.random.default_rng(0).integers(0, 120, (2, 8, 8, 1)).astype(np.float32)
     for inputs, close in ((task.inputs(), 1e-2), (task.inputs(1.5), 0.2)):

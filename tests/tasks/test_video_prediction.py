@@ -20,6 +20,8 @@ from dlcore.train.predictor import with_options
 from dlcore.train.step import value
 from tests.tasks.test_predictors import untrained
 
+pytestmark = pytest.mark.slow
+
 
 class Black:
     """A model that predicts black frames."""
@@ -29,7 +31,6 @@ class Black:
         return jnp.zeros((len(x), 2, *x.shape[2:]), jnp.float32), extra
 
 
-@pytest.mark.slow
 def test_the_errors_of_copying_and_of_black_by_hand() -> None:
     """Two given frames and two targets, of one brightness each; the second example is masked."""
     levels = np.array([[0, 51, 102, 153], [9, 9, 9, 9]], np.uint8)
@@ -60,7 +61,6 @@ def test_curves_by_frame_are_those_of_the_frames() -> None:
     assert copied["squared_error"][1] == pytest.approx(last, rel=1e-5)
 
 
-@pytest.mark.slow
 def test_an_untrained_network_predicts_the_last_frame_of_a_gif(tmp_path: Path) -> None:
     """Its errors are those of copying, and the last frames are read unless --start says others."""
     experiment, state = untrained("video_moving_mnist")
@@ -87,7 +87,6 @@ def test_an_untrained_network_predicts_the_last_frame_of_a_gif(tmp_path: Path) -
         predictor.items([bad], [])
 
 
-@pytest.mark.slow
 def test_samples_show_animations_and_curves() -> None:
     experiment, state = untrained("video_moving_mnist")
     best, worst, *plots = experiment.draw(state, jax.random.key(0))
@@ -114,7 +113,6 @@ def test_all_frames_of_a_video_are_mirrored_alike() -> None:
     np.testing.assert_array_equal(found[~mirrored], video[~mirrored])
 
 
-@pytest.mark.slow
 def test_a_video_that_is_an_array_has_one_channel_or_three() -> None:
     facts = Facts(frames_in=2, fields={"video": {"shape": [4, 8, 8, 3], "dtype": "uint8"}})
     made = video_predictor.predictor(Black(), facts)  # type: ignore[arg-type]

@@ -13,6 +13,8 @@ import pytest
 from dlcore.train.accumulate import over_microbatches
 from dlcore.train.step import Objective, Out, State, mean, train_step
 
+pytestmark = pytest.mark.slow
+
 GENERATOR = np.random.default_rng(0)
 # ragged: microbatches of two hold 2, 1, 0 and 1 examples
 MASK = np.array([1, 0, 0, 0, 1, 1, 0, 1], np.float64)
@@ -64,7 +66,6 @@ def test_any_number_of_microbatches_is_one_batch(n: int) -> None:
         assert float(other_metrics["net/loss"].weight) == MASK.sum()
 
 
-@pytest.mark.slow
 def test_a_mean_of_means_would_be_something_else() -> None:
     """What the sums are there for: the same microbatches, each divided by its own weight, miss the
     gradient by far.
@@ -91,7 +92,6 @@ def test_a_mean_of_means_would_be_something_else() -> None:
         assert np.abs(means - right).max() > 0.1 * np.abs(right).max()
 
 
-@pytest.mark.slow
 def test_microbatches_are_taken_from_every_device_evenly() -> None:
     """Microbatch i holds the rows i, i + n, ...: a device's rows, which follow one another, give as
     many to each.

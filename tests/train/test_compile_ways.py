@@ -26,6 +26,8 @@ from dlcore.train.init import initial
 from dlcore.train.step import train_step
 from tests.child import WHOLE_BATCH, built
 
+pytestmark = pytest.mark.slow
+
 # adversaries are chaotic: ten times the rate amplifies a last bit a thousandfold in five steps
 STEPS, RATE, SEED = 5, 0.005, 3
 
@@ -211,13 +213,11 @@ def check(name: str, way: Way, precise: bool, **changes: Any) -> None:
     np.testing.assert_allclose(got[1][0], want[1][0], rtol=bound, atol=bound)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "way"), CASES, ids=str)
 def test_same_parameters(name: str, way: Way) -> None:
     check(name, way, precise=False)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "way"), EXACT_CASES, ids=str)
 def test_same_parameters_in_float64(name: str, way: Way) -> None:
     with jax.enable_x64(True):
@@ -230,7 +230,6 @@ def test_batch_statistics_are_those_of_the_global_batch(way: Way) -> None:
     check("cnn_fashion_mnist", way, precise=False, norm="batch")
 
 
-@pytest.mark.slow
 def test_batch_statistics_in_float64() -> None:
     with jax.enable_x64(True):
         check("cnn_fashion_mnist", Way("shard_map", 8), precise=True, norm="batch")
@@ -252,7 +251,6 @@ def test_experts_on_several_devices_are_those_of_one(way: Way) -> None:
         check("gpt_large", way, precise=True, experts=4, dropout=0.0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "way"),
     [

@@ -78,6 +78,7 @@ def test_initialisation_and_training_with_dropout_and_batch_norm_have_the_bits_o
     )
 
 
+@pytest.mark.slow
 def test_inputs_get_the_same_key_as_the_loss_and_none_at_initialisation() -> None:
     seen = []
 
@@ -113,6 +114,7 @@ def test_tuples_are_arguments_a_dict_behind_them_keywords_and_a_namedtuple_one_a
     assert isinstance(found, Pair)
 
 
+@pytest.mark.slow
 def test_train_and_row_reach_only_methods_that_take_them() -> None:
     model = Model("net", Plain(), scaled, output=lambda y, batch: y[:, 0] + batch["row"])
     params, extra = variables(model)

@@ -81,6 +81,7 @@ def steps(
     return history, opt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "rule"), [("sgd", sgd), ("adam", adam), ("adamw", adam), ("lion", lion)]
 )
@@ -119,6 +120,7 @@ def test_betas_and_momentum_reach_the_optimizer() -> None:
             )
 
 
+@pytest.mark.slow
 def test_adam_and_adamw_differ_by_where_the_decay_goes() -> None:
     """Where the gradient is 0 adamw shrinks a weight by rate * decay; adam sees decay * p alone,
     whatever its size: a whole step.

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dlcore.train import optim
 from dlcore.train.precision import with_precision
@@ -45,6 +46,7 @@ def step(precision: Any, seen: dict[str, Any]) -> tuple[State, Any]:
     return jax.jit(lambda s: train_step(with_precision(plain, precision), s, BATCH, seed=0))(at)
 
 
+@pytest.mark.slow
 def test_bfloat16_inside_and_float32_outside() -> None:
     seen: dict[str, Any] = {}
     at, report = step("bf16", seen)
@@ -75,6 +77,7 @@ def test_bfloat16_is_close_to_float32_and_float32_is_left_alone() -> None:
     assert with_precision(plain, "f32") == plain
 
 
+@pytest.mark.slow
 def test_updates_smaller_than_bfloat16_can_hold_are_not_lost() -> None:
     at, _ = step("bf16", {})
     start = jnp.linspace(0.1, 0.4, 3)[:, None]

@@ -50,6 +50,7 @@ def close(found: Any, expected: Any) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sgd", "adam", "adamw", "lion", "muon"])
 @pytest.mark.parametrize(
     ("recipe", "rate", "how", "ema"),
@@ -208,6 +209,7 @@ def test_adamw_with_coupled_decay_is_adam_and_adam_with_decoupled_decay_is_adamw
     same(found(optimizer="rmsprop"), found(optimizer="rmsprop", decay_coupling="decoupled"))
 
 
+@pytest.mark.slow
 def test_schedule_free_is_optax_own_and_its_average_is_found() -> None:
     recipe = dataclasses.replace(FLAT, optimizer="schedule_free_adamw", warmup=0.4)
     theirs = contrib.schedule_free_adamw(0.1, warmup_steps=4)
@@ -216,6 +218,7 @@ def test_schedule_free_is_optax_own_and_its_average_is_found() -> None:
     close(optim.average(opt), contrib.schedule_free_eval_params(state, expected[-1]))
 
 
+@pytest.mark.slow
 def test_layers_learn_at_rates_of_their_depth() -> None:
     one = jnp.ones((2, 2))
     tree = {

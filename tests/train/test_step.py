@@ -90,6 +90,7 @@ def test_mean_of_parts_adds_up_to_the_mean_of_all(x: np.ndarray) -> None:
     assert float(a.weight + b.weight) == float(whole.weight)
 
 
+@pytest.mark.slow
 def test_mean_takes_weights_and_sums_in_float32() -> None:
     found = mean(jnp.array([1.0, 10.0, 100.0]), jnp.array([0.5, 2.0, 0.0]))
     assert (float(found.total), float(found.weight)) == (20.5, 2.5)
@@ -141,6 +142,7 @@ def test_objectives_train_their_own_part_and_see_earlier_updates() -> None:
     assert float(at.params["b"]) == 0.0
 
 
+@pytest.mark.slow
 def test_every_n_plays_in_each_nth_step_and_weighs_nothing_otherwise() -> None:
     loss = towards(lambda p, b: p["w"] - b["x"])
     objectives = {"w": Objective(loss, optax.sgd(0.1, momentum=0.9), every=3)}
@@ -240,6 +242,7 @@ def test_evaluation_tells_the_losses_and_changes_nothing() -> None:
     assert float(at.params["w"]) == 1
 
 
+@pytest.mark.slow
 def test_a_batch_in_which_nothing_counts_teaches_nothing() -> None:
     def loss(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Out:
         return Out(mean((params["a"] - batch["x"]) ** 2, batch["mask"]), {}, extra)
@@ -252,6 +255,7 @@ def test_a_batch_in_which_nothing_counts_teaches_nothing() -> None:
     assert float(report["a/loss"].weight) == 0
 
 
+@pytest.mark.slow
 def test_devices_leave_what_is_frozen_and_what_is_no_float_alone(devices: list[jax.Device]) -> None:
     """Three copies of a number do not add up to three times it in float32; flags and counts are
     nobody's mean.

@@ -159,7 +159,7 @@ def test_stacked_layers_of_a_gpt_are_changed_layer_by_layer() -> None:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_matrices_of_a_gpt_are_all_but_its_norms_and_rank_0_trains_the_whole() -> None:
     size = gpt.Size(11, 5, layers=2, heads=2, width=8, rotary=True, norm="rms", mlp="swiglu")
     model = Model("net", gpt.GPT(size), lambda batch, key, train: batch["tokens"])

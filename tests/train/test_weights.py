@@ -14,6 +14,7 @@ from dlcore.train import weights as export
 from dlcore.train.step import State
 
 
+@pytest.mark.slow
 def test_a_tree_comes_back_exactly(tmp_path: Path) -> None:
     params = {
         "net": {

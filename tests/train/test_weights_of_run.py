@@ -38,6 +38,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
             weights.load(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_changes_of_a_tuned_model_are_added_and_an_older_file_without_them_is_refused(
     tmp_path: Path,
 ) -> None:

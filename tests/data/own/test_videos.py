@@ -62,6 +62,7 @@ def test_windows_stay_within_a_video_and_a_video_within_a_split(tmp_path: Path) 
     np.testing.assert_array_equal(windows, expected)
 
 
+@pytest.mark.slow
 def test_splits_are_cut_by_video_and_colour_is_kept(tmp_path: Path) -> None:
     for seed in range(60):
         gif(tmp_path / "clips" / f"{seed}.gif", frames(5, seed))

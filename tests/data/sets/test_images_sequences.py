@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dlcore.data.sets.images import as_sequence, permutation
 
 IMAGE = jnp.arange(784.0).reshape(1, 28, 28, 1)
 
 
+@pytest.mark.slow
 def test_views_read_every_pixel_once_in_the_order_of_reading() -> None:
     np.testing.assert_array_equal(as_sequence(IMAGE, "rows")[0, 2], np.arange(56, 84))
     np.testing.assert_array_equal(as_sequence(IMAGE, "pixels")[0, :, 0], np.arange(784))
@@ -19,6 +21,7 @@ def test_views_read_every_pixel_once_in_the_order_of_reading() -> None:
     assert len(np.unique(patches)) == 784
 
 
+@pytest.mark.slow
 def test_a_permutation_moves_steps_and_changes_nothing_in_them() -> None:
     order = permutation("patches")
     assert sorted(order.tolist()) == list(range(196))

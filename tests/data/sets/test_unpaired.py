@@ -44,6 +44,7 @@ def test_training_has_no_pairs_and_the_test_split_all_of_them() -> None:
     assert (test["true_b"] != test["b"]).any()
 
 
+@pytest.mark.slow
 def test_own_folders_of_two_styles(tmp_path: Path) -> None:
     for name, count in (("ink", 40), ("oil", 30)):
         made.image_folder(tmp_path / "two", count, (name,), seed=count)
