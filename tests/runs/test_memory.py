@@ -51,16 +51,17 @@ def test_a_checkpoint_leaves_nothing_behind_in_memory(tmp_path: Path) -> None:
     assert after - before < 30 * 500, "bytes, over thirty checkpoints"
 
 
-def _megabytes(pid: int) -> float:
-    """Anonymous memory of a process, in RAM or swapped out: what it has asked for and not given
-    back.
+def _megabytes(pid: int) -> float | None:
+    """Anonymous memory of a child process, in RAM or swapped out: what it has asked for and not
+    given back; None where the process has just ended.
     """
     fields = dict(
         line.split(":", 1)
         for line in Path(f"/proc/{pid}/status").read_text().splitlines()
         if ":" in line
     )
-    return sum(int(fields[name].split()[0]) for name in ("RssAnon", "VmSwap")) / 1024
+    sizes = [int(fields[name].split()[0]) for name in ("RssAnon", "VmSwap") if name in fields]
+    return sum(sizes) / 1024 if sizes else None
 
 
 def measured(folder: Path, steps: int, every: int) -> list[tuple[int, float]]:
@@ -97,10 +98,9 @@ def measured(folder: Path, steps: int, every: int) -> list[tuple[int, float]]:
                 if (folder / "metrics.jsonl").exists()
                 else []
             )
-            if lines and run.poll() is None:
-                found.append(
-                    (int(lines[0].split('"step": ')[1].split(",")[0]), _megabytes(run.pid))
-                )
+            size = _megabytes(run.pid) if lines and run.poll() is None else None
+            if size is not None:
+                found.append((int(lines[0].split('"step": ')[1].split(",")[0]), size))
     assert run.returncode == 0, (folder.parent / "said.txt").read_text()[-2000:]
     return found
 
