@@ -203,7 +203,7 @@ def optimised() -> Iterator[None]:
 
 @pytest.fixture
 def program_count() -> Iterator[Callable[[], int]]:
-    """Returns a function that counts the programs compiled or loaded since the test began."""
+    """Returns a function that counts the programs compiled or loaded since the test started."""
     events: list[str] = []
 
     def listen(event: str, seconds: float, **more: Any) -> None:

@@ -1,4 +1,4 @@
-"""Diagnosis: norms worked by hand, sick networks that are told what they have, healthy ones that
+"""Diagnosis: norms worked by hand, sick networks and their diagnoses, healthy ones that
 are let alone.
 """
 

@@ -28,10 +28,7 @@ def train(experiment: str, path: Path, *more: str) -> int:
 @pytest.mark.nightly
 @pytest.mark.parametrize(
     ("experiment", "kind"),
-    [
-        ("detection_bccd", "coco"),
-        pytest.param("detr_scenes", "yolo", marks=pytest.mark.nightly),
-    ],
+    [("detection_bccd", "coco"), ("detr_scenes", "yolo")],
 )
 def test_it_trains_and_predicts(
     experiment: str, kind: str, capsys: pytest.CaptureFixture[str]

@@ -52,7 +52,7 @@ def clips(folder: Path, count: int) -> Path:
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("steps", [2, pytest.param(50, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("steps", [2, 50])
 def test_a_folder_of_gifs(steps: int, capsys: Capture) -> None:
     folder = clips(Path("clips"), 60)
     assert train("video_moving_mnist", "--data", str(folder), steps=steps) == 0

@@ -25,8 +25,8 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("experiment", "kind", "more"),
     [
         ("gpt_tiny_shakespeare", "characters", []),
-        pytest.param("gpt_tiny_shakespeare", "bpe:290", [], marks=pytest.mark.nightly),
-        pytest.param("gpt_speeches", "bpe:290", ["--vocabulary", "290"], marks=pytest.mark.nightly),
+        ("gpt_tiny_shakespeare", "bpe:290", []),
+        ("gpt_speeches", "bpe:290", ["--vocabulary", "290"]),
     ],
 )
 def test_a_language_model_trains_on_tokens(

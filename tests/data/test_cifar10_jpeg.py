@@ -29,8 +29,8 @@ def test_tiles_come_row_by_row() -> None:
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """One mosaic a split, image i in one grey, i of class i % 10; the builder is told that these
-    are the right files.
+    """One mosaic a split, image i in one grey, i of class i % 10; the builder
+    takes these for the right files.
     """
     folder = tmp_path / "given"
     folder.mkdir()

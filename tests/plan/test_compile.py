@@ -105,9 +105,7 @@ def test_no_part_of_the_optimizer_is_replicated(mesh: str) -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize(
-    "mesh", ["fsdp=8", pytest.param("data=2,fsdp=2,tensor=2", marks=pytest.mark.nightly)]
-)
+@pytest.mark.parametrize("mesh", ["fsdp=8", "data=2,fsdp=2,tensor=2"])
 def test_experts_stay_on_their_devices_and_tokens_go_to_them(mesh: str) -> None:
     """With an all-to-all there and back, in both passes; only what is no expert is gathered."""
     made = planned(mesh, experts=8)

@@ -37,7 +37,7 @@ Plans = dict[tuple[str, int, bool | None], tuple[bool, int, float]]
 def searched(
     plans: Plans, config: Any, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[list[search.Candidate], list[tuple[str, int, bool | None]]]:
-    """What a search finds, and what it tried in this order: `told` says (fits, GiB, seconds) of
+    """What a search finds, and what it tried in this order: `plans` has (fits, GiB, seconds) of
     (fsdp, microbatches, remat). The state takes 9 GiB.
     """
     tried: list[tuple[str, int, bool | None]] = []

@@ -103,10 +103,7 @@ def test_a_best_that_nobody_measures_is_refused_before_the_first_step(
 @pytest.mark.nightly
 @pytest.mark.parametrize(
     ("name", "model"),
-    [
-        ("gan_fashion_mnist", "gen"),
-        pytest.param("flow_mnist", "net", marks=pytest.mark.nightly),
-    ],
+    [("gan_fashion_mnist", "gen"), ("flow_mnist", "net")],
 )
 def test_what_a_generator_draws_and_exports_are_the_averaged_weights(name: str, model: str) -> None:
     page = catalog.load(catalog.find(name))

@@ -102,7 +102,7 @@ def test_stop_requested_in_every_phase(
 
 @pytest.mark.slow
 def test_a_clock_that_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A day forward before one step, two back before another: nothing that is told of the run
+    """A day forward before one step, two back before another: nothing that the run logs
     changes.
     """
     uninterrupted()

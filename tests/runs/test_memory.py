@@ -52,8 +52,8 @@ def test_a_checkpoint_leaves_nothing_behind_in_memory(tmp_path: Path) -> None:
 
 
 def _megabytes(pid: int) -> float | None:
-    """Anonymous memory of a child process, in RAM or swapped out: what it has asked for and not
-    given back; None where the process has just ended.
+    """Anonymous memory of a child process, in RAM or swapped out: what it has allocated
+    and not freed; None where the process has just ended.
     """
     fields = dict(
         line.split(":", 1)

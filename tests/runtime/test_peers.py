@@ -99,7 +99,7 @@ def newest(run: Path) -> int:
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("rank", [0, pytest.param(1, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("rank", [0, 1])
 def test_a_process_that_dies_ends_the_other_at_once_and_nothing_saved_is_lost(
     rank: int, tmp_path: Path
 ) -> None:

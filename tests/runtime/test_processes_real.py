@@ -185,7 +185,7 @@ def test_a_checkpoint_of_four_devices_goes_on_with_any_number(tmp_path: Path) ->
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("of", [pytest.param("*", marks=pytest.mark.nightly), "ocdbt.process_1"])
+@pytest.mark.parametrize("of", ["*", "ocdbt.process_1"])
 def test_processes_resume_from_one_checkpoint_where_some_cannot_read_the_newest(
     of: str, tmp_path: Path
 ) -> None:

@@ -92,7 +92,7 @@ def read(name: str, source: DataSource) -> tuple[Read, dict[str, list[Rewarded]]
     offline = is_offline(name, source)
     rewarded = _synthetic() if offline else {split: _of(name, split) for split in SPLITS}
     version = "1" if offline else tfds.version(name)
-    title = "made-up orders, labelled" if offline else name
+    title = "synthetic orders, labelled" if offline else name
     contexts = {split: [each for each, _ in rows] for split, rows in rewarded.items()}
     return Read(title, version, contexts, {split: split for split in SPLITS}, offline), rewarded
 

@@ -136,7 +136,7 @@ def read(names: Sequence[str], source: DataSource) -> Read:
     plain = {split: split for split in SPLITS}
     title = "+".join(names)
     if is_offline(title, source):
-        return Read("made-up orders", "1", synthetic(), plain, offline=True)
+        return Read("synthetic orders", "1", synthetic(), plain, offline=True)
     columns = {
         split: [tfds.columns(name, split, ["messages"])["messages"] for name in names]
         for split in SPLITS
