@@ -44,30 +44,35 @@ def pair_accuracy(score: Float[np.ndarray, " n"], right: Num[np.ndarray, " n"]) 
 def pair_accuracy_interval(
     score: Float[np.ndarray, " n"],
     right: Num[np.ndarray, " n"],
+    cluster: Num[np.ndarray, " n"],
     level: float = 0.95,
     draws: int = 1000,
 ) -> Interval:
-    """Computes `pair_accuracy` with its percentile bootstrap interval (Efron 1979).
+    """Computes `pair_accuracy` with its percentile bootstrap interval over clusters (Efron 1979).
 
-    Right and wrong answers are resampled separately, so that each sample has as many right and as
-    many wrong ones as the data. The seed is fixed.
+    Whole clusters are resampled, such as all answers of a dialogue, which are not independent
+    (Davison & Hinkley 1997, section 3.8); samples without right or without wrong answers are left
+    out. The seed is fixed.
 
     Args:
         score, right: see `pair_accuracy`.
+        cluster: number of the cluster of each answer [n].
         level: of confidence, in (0, 1).
         draws: number of bootstrap samples.
 
     Returns:
         The accuracy and its interval.
     """
-    generator = np.random.default_rng(0)
-    kinds = [np.flatnonzero(right > 0), np.flatnonzero(right <= 0)]
-    values = []
-    for _ in range(draws):
-        index = np.concatenate([generator.choice(each, len(each)) for each in kinds if len(each)])
-        values.append(pair_accuracy(score[index], right[index]))
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(pair_accuracy(score, right), float(low), float(high))
+    value = pair_accuracy(score, right)
+    values: list[float] = []
+    _, sizes = np.unique(cluster, return_counts=True)
+    rows = np.split(np.argsort(cluster, kind="stable"), np.cumsum(sizes)[:-1])
+    for drawn in np.random.default_rng(0).integers(0, len(rows), (draws, len(rows))):
+        index = np.concatenate([rows[i] for i in drawn])
+        if len(np.unique(right[index] > 0)) == 2:
+            values.append(pair_accuracy(score[index], right[index]))
+    low, high = np.quantile(values or [value], [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high))
 
 
 def clustered_mean_interval(

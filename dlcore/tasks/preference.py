@@ -166,11 +166,11 @@ def evaluators(
     of a right and a wrong answer of the split, of any contexts; ties count half. `reward_accuracy`
     scores by the log-ratio of policy and reference, `policy_accuracy` and `reference_accuracy` by
     the mean log-probability of a token. The suffixes `_low` and `_high` mark the bounds of the
-    bootstrap interval.
+    bootstrap interval over dialogues.
 
     Args:
         policy, reference: see `loss`.
-        sources: {split: labelled answers}.
+        sources: {split: labelled answers}, see `data.sets.dialogue_rewards`.
     """
     names = ("reward", "policy", "reference")
 
@@ -182,13 +182,14 @@ def evaluators(
             "policy": (found.own + found.reference) / tokens,
             "reference": found.reference / tokens,
             "right": batch["desirable"],
+            "dialogue": batch["dialogue"],
         }
 
     def score(collected: Collected, split: str) -> dict[str, float]:
-        right = collected["right"]
+        right, dialogue = collected["right"], collected["dialogue"]
         out: dict[str, float] = {}
         for name in names:
-            found = pair_accuracy_interval(collected[name].astype(np.float64), right)
+            found = pair_accuracy_interval(collected[name].astype(np.float64), right, dialogue)
             out |= dict(zip((f"{name}_accuracy{end}" for end in _ACCURACY), found, strict=True))
         return out
 

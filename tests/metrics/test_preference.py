@@ -31,10 +31,28 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     truth = 0.7602  # P(x > y) of normals whose means are 1 apart: Phi(1 / sqrt(2))
     for _ in range(60):
         right = np.arange(80) % 2
-        found = pair_accuracy_interval(generator.standard_normal(80) + right, right, draws=200)
+        score = generator.standard_normal(80) + right
+        found = pair_accuracy_interval(score, right, np.arange(80), draws=200)
         assert found.low <= found.value <= found.high
         held += found.low <= truth <= found.high
     assert held >= 51
+
+
+def test_the_interval_of_answers_is_that_of_their_dialogues_however_often_they_are_repeated() -> (
+    None
+):
+    generator = np.random.default_rng(2)
+    right = generator.integers(0, 2, 60)
+    score, dialogue = generator.standard_normal(60) + right, np.arange(60) // 3
+    alone = pair_accuracy_interval(score, right, dialogue)
+    assert alone.low < alone.value < alone.high
+    each = (score.repeat(4), right.repeat(4), dialogue.repeat(4) + 7)
+    np.testing.assert_allclose(pair_accuracy_interval(*each), alone)
+    # samples of right answers alone have no accuracy
+    few = pair_accuracy_interval(np.array([2.0, 1.0]), np.array([1, 0]), np.arange(2))
+    assert few == (1, 1, 1)
+    whole = pair_accuracy_interval(np.array([2.0, 1.0]), np.array([1, 1]), np.arange(2))
+    assert whole == (0.5, 0.5, 0.5)
 
 
 def test_the_interval_of_clusters_is_that_of_their_means_however_often_they_are_repeated() -> None:

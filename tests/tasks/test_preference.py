@@ -80,6 +80,7 @@ def test_scores_are_of_the_ratio_and_of_both_models() -> None:
         "policy": np.array([0, 2, 1, 3], np.float32),
         "reference": np.array([0, 1, 2, 3], np.float32),
         "right": right,
+        "dialogue": np.arange(4),
     }
     found = evaluator.score(None, collected, "test")  # type: ignore[arg-type]
     assert found.keys() == evaluator.metrics.keys()

@@ -53,8 +53,7 @@ def pairs(rewarded: Sequence[Rewarded]) -> list[Pair]:
     for context, (wrong, right) in enumerate(answers.values()):
         both = wrong.keys() & right.keys()
         for text in [each for each in right if each not in both]:
-            begins = next((m.content for m in right[text] if m.role == "user"), "")
-            dialogue = number.setdefault(begins, len(number))
+            dialogue = number.setdefault(dialogue_rewards.begins(right[text]), len(number))
             for other in [each for each in wrong if each not in both]:
                 found.append(Pair(right[text], wrong[other], context, dialogue))
     return found

@@ -46,8 +46,9 @@ def load(
     Returns:
         Splits of `tokens`, `targets` int32 and `weight` float32 [length], the weight 1 on the
         answer; `other_tokens`, `other_targets`, `other_weight`, the same of the context with the
-        answer of another example of the split; and `desirable`, float32 [], 1 where the answer is
-        right. `facts` as of `dialogues.facts`.
+        answer of another example of the split; `desirable`, float32 [], 1 where the answer is
+        right; and `dialogue`, int32 [], the same number for answers in dialogues that begin with
+        the same message of the user (`begins`). `facts` as of `dialogues.facts`.
 
     Raises:
         UsageError: the set is not prepared; faults in files of one's own, or a split of them
@@ -112,11 +113,19 @@ def _rows(tokens: Subwords, rewarded: Sequence[Rewarded], length: int) -> dict[s
     mixed = [[*each[:-1], other] for (each, _), other in zip(rewarded, others, strict=True)]
     other_rows = encoded(tokens, mixed, length)
     desirable = np.array([reward for _, reward in rewarded], np.float32)
+    number: dict[str, int] = {}
+    group = [number.setdefault(begins(each), len(number)) for each, _ in rewarded]
     return {
         **own_rows,
         **{f"other_{name}": array for name, array in other_rows.items()},
         "desirable": desirable,
+        "dialogue": np.array(group, np.int32),
     }
+
+
+def begins(dialogue: Dialogue) -> str:
+    """Returns the first message of the user in a dialogue; "": there is none."""
+    return next((message.content for message in dialogue if message.role == "user"), "")
 
 
 def encoded(tokens: Subwords, found: Sequence[Dialogue], length: int) -> dict[str, np.ndarray]:

@@ -86,6 +86,7 @@ def test_own_answers_are_rows_and_pairs(tmp_path: Path) -> None:
         batch["targets"], batch["weight"], batch["desirable"], strict=True
     ):
         assert used.decode(targets[weight > 0]) == ("no", "yes")[int(right)]
+    np.testing.assert_array_equal(batch["dialogue"], np.arange(4).repeat(2))
     pairs = dialogue_pairs.load(NAME, tmp_path, 32, 264, folds=3)
     assert len(pairs.train) == 8 + 3 + 4
 
