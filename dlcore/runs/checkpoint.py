@@ -18,7 +18,7 @@ from dlcore import errors, files
 from dlcore.errors import UsageError
 from dlcore.runs.checkpoint_files import free_name, read_metrics, writing
 from dlcore.runs.checksum import compiled_checksum
-from dlcore.runtime import orbax_leaks, processes, quiet
+from dlcore.runtime import memory, orbax_leaks, processes, quiet
 from dlcore.sharding import replicated
 from dlcore.train.step import State
 
@@ -319,3 +319,4 @@ for name in ("absl", "asyncio"):  # asyncio: pending readers of a damaged file
     logging.getLogger(name).setLevel(logging.CRITICAL)
 
 orbax_leaks.avoid()
+memory.limit_arenas()

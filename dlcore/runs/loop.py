@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dlcore.options import RunOptions
-from dlcore.runtime import processes
+from dlcore.runtime import memory, processes
 from dlcore.train.step import Batch
 
 DONE, PREEMPTED, FAILED, INTERRUPTED = 0, 75, 70, 130
@@ -109,22 +109,24 @@ def loop(trainer: Trainable, until: int | None = None, received_signals: Sequenc
     code, every = DONE, trainer.intervals
     batches = trainer.batches()
     trainer.begin()
-    for before in range(trainer.start, trainer.last, trainer.stride):
-        step = before + trainer.stride
-        trainer.step(batches, step)
-        if step == until:
-            trainer.log(keep=0)
-            return DONE
-        if step % every.log_every == 0 or step == trainer.last:
-            trainer.log(keep=every.log_every if step < trainer.last else 0)
-        if step < trainer.last and trainer.evaluation_is_due(step):
-            trainer.evaluate(step)
-        if processes.stop_requested(step, received_signals):
-            interrupted = received_signals and received_signals[0] == signal.SIGINT
-            code = INTERRUPTED if interrupted else PREEMPTED
-        if step == trainer.last or step % every.save_every == 0 or code:
-            trainer.save(step)
-        if step == trainer.last or code:
-            break
+    with memory.Collector() as collector:
+        for before in range(trainer.start, trainer.last, trainer.stride):
+            step = before + trainer.stride
+            trainer.step(batches, step)
+            collector.tick()
+            if step == until:
+                trainer.log(keep=0)
+                return DONE
+            if step % every.log_every == 0 or step == trainer.last:
+                trainer.log(keep=every.log_every if step < trainer.last else 0)
+            if step < trainer.last and trainer.evaluation_is_due(step):
+                trainer.evaluate(step)
+            if processes.stop_requested(step, received_signals):
+                interrupted = received_signals and received_signals[0] == signal.SIGINT
+                code = INTERRUPTED if interrupted else PREEMPTED
+            if step == trainer.last or step % every.save_every == 0 or code:
+                trainer.save(step)
+            if step == trainer.last or code:
+                break
     trainer.finish(code)
     return code
