@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dlcore.runtime import cores
 
 ARENA_MAX = -8  # M_ARENA_MAX of glibc's malloc.h
-EVERY = 60.0  # seconds between two collections
+EVERY = 10.0  # seconds between two collections
 
 
 def limit_arenas(environment: Mapping[str, str] = os.environ) -> None:
@@ -34,7 +34,7 @@ def limit_arenas(environment: Mapping[str, str] = os.environ) -> None:
 
 
 class Collector:
-    """Collects Python's reference cycles once a minute, in a run that takes so long.
+    """Collects Python's reference cycles every 10 seconds, in a run that takes so long.
 
     A JAX array that was saved is in a cycle with its shards, and each checkpoint leaves one for
     each array. Python collects its oldest generation only when a quarter of its objects are new.
@@ -55,7 +55,7 @@ class Collector:
             gc.unfreeze()
 
     def tick(self) -> None:
-        """Collects if the last collection, or the start, was a minute ago."""
+        """Collects if the last collection, or the start, was 10 seconds ago."""
         if time.monotonic() - self._last < EVERY:
             return
         gc.collect()

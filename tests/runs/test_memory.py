@@ -17,7 +17,9 @@ from dlcore.runs.checkpoint import Checkpoints
 from dlcore.train.step import State
 from tests.child import card, environment, logged
 
-ALLOWED = 5.0  # megabytes
+# Megabytes. 3.7 of them are Python's: it enlarges its table of interned strings once, after some
+# 700 checkpoints.
+ALLOWED = 5.0
 
 
 @pytest.mark.nightly
@@ -114,7 +116,14 @@ def test_resident_memory_is_flat_over_60000_steps_with_1200_evaluations_and_chec
     tmp_path: Path,
 ) -> None:
     steps = int(os.environ.get("DLCORE_TEST_STEPS", "60000"))
-    found = measured(tmp_path / "run", steps, 50)
+    every = measured(tmp_path / "run", steps, 50)
+    # Then the test split is evaluated and samples are drawn, which imports more and compiles.
+    end = next((i for i, (step, _) in enumerate(every) if step == steps), len(every))
+    # what lasts, and no copy of a table while it is enlarged: the least of three successive sizes
+    found = [
+        (step, min(size for _, size in every[i : i + 3]))
+        for i, (step, _) in enumerate(every[: end - 2])
+    ]
     after = [(step, size) for step, size in found if step >= steps // 12]
     start = min(size for step, size in after if step <= steps // 6)
     table = "\n".join(

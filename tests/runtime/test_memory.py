@@ -81,7 +81,7 @@ def disabled() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("disabled")
-def test_cycles_are_collected_once_a_minute_without_the_objects_of_the_first_collection(
+def test_cycles_are_collected_at_times_without_the_objects_of_the_first_collection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 0.0
