@@ -39,8 +39,8 @@ class Collector:
     A JAX array that was saved is in a cycle with its shards, and each checkpoint leaves one for
     each array. Python collects its oldest generation only when a quarter of its objects are new.
     Some 250,000 belong to imported modules and compiled programs, so that hundreds of checkpoints
-    would pass. The first collection here takes these out of all later ones (`gc.freeze`), which
-    then take milliseconds.
+    would pass. The first collection here takes these out of all later ones (`gc.freeze`, unless
+    the caller has frozen objects already), which then take milliseconds.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Collector:
         if time.monotonic() - self._last < EVERY:
             return
         gc.collect()
-        if not self._frozen:
+        if not gc.get_freeze_count():
             gc.freeze()
             self._frozen = True
         self._last = time.monotonic()

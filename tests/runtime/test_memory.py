@@ -76,7 +76,9 @@ class Node:
 def disabled() -> Iterator[None]:
     """Python itself collects nothing."""
     gc.disable()
+    gc.unfreeze()  # what tests/conftest.py has frozen
     yield
+    gc.freeze()
     gc.enable()
 
 
@@ -86,17 +88,16 @@ def test_cycles_are_collected_at_times_without_the_objects_of_the_first_collecti
 ) -> None:
     now = 0.0
     monkeypatch.setattr(memory.time, "monotonic", lambda: now)
-    before = gc.get_freeze_count()
     with memory.Collector() as collector:
         early = weakref.ref(Node())
         now = memory.EVERY - 1
         collector.tick()
         assert early() is not None
-        assert gc.get_freeze_count() == before
+        assert gc.get_freeze_count() == 0
         now = memory.EVERY
         collector.tick()
         assert early() is None
-        assert gc.get_freeze_count() > before + 1000
+        assert gc.get_freeze_count() > 1000
         now = 2 * memory.EVERY - 1
         late = weakref.ref(Node())
         collector.tick()
@@ -105,3 +106,16 @@ def test_cycles_are_collected_at_times_without_the_objects_of_the_first_collecti
         collector.tick()
         assert late() is None
     assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.usefixtures("disabled")
+def test_objects_that_the_caller_has_frozen_stay_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(memory.time, "monotonic", lambda: now)
+    gc.freeze()
+    own = weakref.ref(Node())
+    with memory.Collector() as collector:
+        now = memory.EVERY
+        collector.tick()
+        assert own() is None
+    assert gc.get_freeze_count() > 1000
