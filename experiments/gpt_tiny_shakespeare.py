@@ -7,7 +7,7 @@ Published: validation loss 1.88, nanoGPT's CPU recipe (its README, on 20 batches
 
 --preset nanogpt has the sizes of nanoGPT's recipe (its own learning rate is 1e-3). Its
 recipe for a GPU (not run here; 1.4697 in its README, with dropout of attention weights too, which
-this network has not): --preset accelerator --precision bf16.
+this network lacks): --preset accelerator --precision bf16.
 """
 
 from dataclasses import dataclass, replace

@@ -113,7 +113,7 @@ def loop(trainer: Trainable, until: int | None = None, received_signals: Sequenc
         for before in range(trainer.start, trainer.last, trainer.stride):
             step = before + trainer.stride
             trainer.step(batches, step)
-            collector.tick()
+            collector.collect_if_due()
             if step == until:
                 trainer.log(keep=0)
                 return DONE

@@ -34,32 +34,35 @@ def limit_arenas(environment: Mapping[str, str] = os.environ) -> None:
 
 
 class Collector:
-    """Collects Python's reference cycles every 10 seconds, in a run that takes so long.
+    """Collects Python's reference cycles every 10 seconds during training.
 
     A JAX array that was saved is in a cycle with its shards, and each checkpoint leaves one for
     each array. Python collects its oldest generation only when a quarter of its objects are new.
-    Some 250,000 belong to imported modules and compiled programs, so that hundreds of checkpoints
-    would pass. The first collection here takes these out of all later ones (`gc.freeze`, unless
-    the caller has frozen objects already), which then take milliseconds.
+    Over 200,000 belong to imported modules and compiled programs, so that it would wait for
+    hundreds of checkpoints. The first collection here takes these out of all later ones
+    (`gc.freeze`, unless the caller has frozen objects already), which then take less than a
+    millisecond.
     """
 
     def __init__(self) -> None:
-        self._last, self._frozen = time.monotonic(), False
+        self._last = time.monotonic()
+        self._frozen: bool | None = None  # None: before the first collection
 
     def __enter__(self) -> Collector:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Returns the objects that were taken out to the oldest generation."""
+        """Returns the frozen objects to the oldest generation."""
         if self._frozen:
             gc.unfreeze()
 
-    def tick(self) -> None:
+    def collect_if_due(self) -> None:
         """Collects if the last collection, or the start, was 10 seconds ago."""
         if time.monotonic() - self._last < EVERY:
             return
         gc.collect()
-        if not gc.get_freeze_count():
-            gc.freeze()
-            self._frozen = True
+        if self._frozen is None:
+            self._frozen = not gc.get_freeze_count()
+            if self._frozen:
+                gc.freeze()
         self._last = time.monotonic()

@@ -1,6 +1,4 @@
-"""Diagnosis: norms worked by hand, sick networks and their diagnoses, healthy ones that
-are let alone.
-"""
+"""Diagnosis: norms worked by hand, networks with a fault and its diagnosis, sound ones without."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Config with a dataclass inside: its fields are flags, and a run of it goes on."""
+"""A Config with a dataclass inside: its fields are flags, and its runs can be resumed."""
 
 from __future__ import annotations
 

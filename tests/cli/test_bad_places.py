@@ -109,7 +109,7 @@ def test_no_room_is_said_before_the_first_step(
 def test_a_disk_that_fills_up_while_training(
     stopped: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The checkpoint that was complete stays, and training goes on from it when there is room."""
+    """The complete checkpoint stays, and training resumes from it once there is disk space."""
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def save(*_: Any, **__: Any) -> None:

@@ -1,4 +1,4 @@
-"""Many runs over fields of a config: what is tried, and that it goes on where it stopped."""
+"""Many runs over fields of a config: what is tried, and that a stopped sweep is resumed."""
 
 from __future__ import annotations
 

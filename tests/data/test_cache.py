@@ -143,7 +143,7 @@ def test_a_place_that_cannot_be_written_is_named(
 
 
 def test_a_full_disk_is_named(root: Path) -> None:
-    """A limit on the size of a file stands in for the full disk: the same error from the same
+    """A limit on the size of a file replaces the full disk: the same error from the same
     call.
     """
     pytest.importorskip("resource")

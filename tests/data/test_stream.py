@@ -110,7 +110,7 @@ def test_in_order_every_example_counts_once(n: int, batch: int) -> None:
     counted = np.concatenate([b["x"][b["mask"] == 1] for b in batches])
     np.testing.assert_array_equal(counted, np.arange(n))
     assert sum(float((b["mask"] == 0).sum()) for b in batches) == -n % batch
-    # A row is the example's index, whatever the batch size; the padding goes on counting.
+    # A row is the example's index, whatever the batch size; the padding continues the count.
     np.testing.assert_array_equal(
         np.concatenate([b["row"] for b in batches]), np.arange(len(batches) * batch)
     )

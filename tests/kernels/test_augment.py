@@ -82,7 +82,7 @@ def mixed(rows: np.ndarray, images: np.ndarray, paired: np.ndarray) -> np.ndarra
 def pasted(
     rows: np.ndarray, images: np.ndarray, paired: np.ndarray, alpha: float = 1.0
 ) -> np.ndarray:
-    """Pixel after pixel; the share of what stayed stands in one more row of pixels."""
+    """Pixel after pixel; the fraction that stayed is in one more row of pixels."""
     _, height, width, channels = images.shape
     out = np.empty((len(images), height + 1, width, channels))
     for n, (row, share) in enumerate(zip(rows, shares(rows, alpha), strict=True)):

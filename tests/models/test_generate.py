@@ -19,8 +19,8 @@ PROMPT = jnp.asarray(TOKENS[:, :3])
 
 
 def naive(size: Size, prompt: np.ndarray, length: int) -> np.ndarray:
-    """The likeliest token of one whole forward pass after the other; a full context goes on from
-    its second half.
+    """The likeliest token of one whole forward pass after the other; a full context continues
+    from its second half.
     """
     text, window = [np.asarray(prompt)], np.asarray(prompt)
     for _ in range(length):

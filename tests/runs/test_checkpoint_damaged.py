@@ -1,4 +1,4 @@
-"""Damaged checkpoints are noticed, skipped by name and set aside."""
+"""Damaged checkpoints are noticed, skipped by name and quarantined."""
 
 from __future__ import annotations
 

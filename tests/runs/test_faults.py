@@ -128,7 +128,7 @@ def test_a_clock_that_jumps_while_a_checkpoint_is_written(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Orbax then believes that it has waited for too long. The checkpoints before are whole, and
-    the run goes on from them.
+    the run continues from them.
     """
     uninterrupted()
     now, waited = time.time, iter(range(10**9))

@@ -188,8 +188,8 @@ LINKS = [
 )
 @pytest.mark.parametrize("target", ["mine.txt", "missing.txt", "folder"])
 def test_nothing_is_written_through_a_link(name: str, target: str, tmp_path: Path) -> None:
-    """In a new run's folder, in one that goes on, and where a card or a page is written in spite of
-    it.
+    """In a new run's folder, in one that is resumed, and where a card or an experiment file is
+    written in spite of it.
     """
     Path("mine.txt").write_text("mine")
     Path("folder").mkdir()

@@ -116,13 +116,13 @@ def test_resident_memory_is_flat_over_60000_steps_with_1200_evaluations_and_chec
     tmp_path: Path,
 ) -> None:
     steps = int(os.environ.get("DLCORE_TEST_STEPS", "60000"))
-    every = measured(tmp_path / "run", steps, 50)
+    measurements = measured(tmp_path / "run", steps, 50)
     # Then the test split is evaluated and samples are drawn, which imports more and compiles.
-    end = next((i for i, (step, _) in enumerate(every) if step == steps), len(every))
-    # what lasts, and no copy of a table while it is enlarged: the least of three successive sizes
+    end = next((i for i, (step, _) in enumerate(measurements) if step == steps), len(measurements))
+    # The least of three successive sizes leaves out copies that exist for milliseconds.
     found = [
-        (step, min(size for _, size in every[i : i + 3]))
-        for i, (step, _) in enumerate(every[: end - 2])
+        (step, min(size for _, size in measurements[i : i + 3]))
+        for i, (step, _) in enumerate(measurements[: end - 2])
     ]
     after = [(step, size) for step, size in found if step >= steps // 12]
     start = min(size for step, size in after if step <= steps // 6)

@@ -20,27 +20,27 @@ import ctypes, os, threading
 from dlcore.runtime import memory
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
 memory.limit_arenas()
-together, kept = threading.Barrier({THREADS} + 1), []
+barrier, blocks = threading.Barrier({THREADS} + 1), []
 def allocate():
-    kept.append(bytearray(5000))
-    together.wait()
-    together.wait()
+    blocks.append(bytearray(5000))
+    barrier.wait()
+    barrier.wait()
 threads = [threading.Thread(target=allocate) for _ in range({THREADS})]
 for each in threads:
     each.start()
-together.wait()
+barrier.wait()
 libc = ctypes.CDLL(None)
 libc.fdopen.restype = ctypes.c_void_p
 output = ctypes.c_void_p(libc.fdopen(1, b"w"))
 libc.malloc_info(0, output)
 libc.fflush(output)
-together.wait()
+barrier.wait()
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="arenas are of glibc's malloc")
 @pytest.mark.parametrize(
-    ("settings", "found"),
+    ("settings", "arenas"),
     [
         ({}, 1),
         ({"MALLOC_ARENA_MAX": "3"}, 3),
@@ -48,7 +48,7 @@ together.wait()
     ],
 )
 def test_there_is_an_arena_for_each_core_unless_the_user_has_set_another_limit(
-    settings: dict[str, str], found: int
+    settings: dict[str, str], arenas: int
 ) -> None:
     clean = {
         name: value
@@ -62,7 +62,7 @@ def test_there_is_an_arena_for_each_core_unless_the_user_has_set_another_limit(
         text=True,
         check=True,
     )
-    assert run.stdout.count("<heap nr=") == found
+    assert run.stdout.count("<heap nr=") == arenas
 
 
 class Node:
@@ -83,7 +83,7 @@ def disabled() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("disabled")
-def test_cycles_are_collected_at_times_without_the_objects_of_the_first_collection(
+def test_cycles_are_collected_when_due_and_what_the_first_collection_left_is_frozen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 0.0
@@ -91,31 +91,31 @@ def test_cycles_are_collected_at_times_without_the_objects_of_the_first_collecti
     with memory.Collector() as collector:
         early = weakref.ref(Node())
         now = memory.EVERY - 1
-        collector.tick()
+        collector.collect_if_due()
         assert early() is not None
         assert gc.get_freeze_count() == 0
         now = memory.EVERY
-        collector.tick()
+        collector.collect_if_due()
         assert early() is None
         assert gc.get_freeze_count() > 1000
         now = 2 * memory.EVERY - 1
         late = weakref.ref(Node())
-        collector.tick()
+        collector.collect_if_due()
         assert late() is not None
         now = 2 * memory.EVERY
-        collector.tick()
+        collector.collect_if_due()
         assert late() is None
     assert gc.get_freeze_count() == 0
 
 
 @pytest.mark.usefixtures("disabled")
-def test_objects_that_the_caller_has_frozen_stay_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_objects_that_the_caller_has_frozen_remain_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(memory.time, "monotonic", lambda: now)
     gc.freeze()
-    own = weakref.ref(Node())
+    cycle = weakref.ref(Node())
     with memory.Collector() as collector:
         now = memory.EVERY
-        collector.tick()
-        assert own() is None
+        collector.collect_if_due()
+        assert cycle() is None
     assert gc.get_freeze_count() > 1000

@@ -180,8 +180,8 @@ def test_samples_and_answers() -> None:
         "image": few.test.gather(np.array([0, 0, 2]))["image"],
         "label": np.arange(3, dtype=np.int32),
     }
-    twins = replace(few, test=arrays("twins", "1", "test", contents))
-    _, nearest = contrastive.samples("Twins", experiment.models[0], Views(), twins)(
+    duplicates = replace(few, test=arrays("duplicates", "1", "test", contents))
+    _, nearest = contrastive.samples("Duplicates", experiment.models[0], Views(), duplicates)(
         state, jax.random.key(0)
     )
     assert nearest.captions[::3] == tuple(map(str, few.facts.classes[:3]))
