@@ -9,9 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlcore.analysis.vanishing import figure, through_time
+from dlcore.analysis.vanishing import figure, samples, through_time
 from dlcore.data.sets import longmemory
 from dlcore.models.rnn import RNN, Reader
+from dlcore.samples import Plot
+from dlcore.sharding import Tree
+from dlcore.train.step import State
 
 pytestmark = pytest.mark.slow
 
@@ -76,3 +79,22 @@ def test_the_figure_shows_vanishing_and_exploding() -> None:
     assert first_over_last["gated"] > 1e-2
     assert first_over_last["loud"] > 1e2
     assert all(len(line.x) == 60 and line.x[0] == 1 for line in plot.series)
+
+
+def test_the_samples_show_new_parameters_and_those_of_the_state() -> None:
+    source = longmemory.adding(12, "test", 8)
+    batch = source.gather(np.arange(4))
+    net = Reader(RNN("gru", 8), outputs=1)
+
+    def params(seed: int) -> Tree:
+        return net.init(jax.random.key(seed), batch["x"])["params"]
+
+    draw = samples({"gated": net}, {"gated": net}, source, count=4)
+    state = State(jnp.zeros((), jnp.int32), {"net": params(1)}, {}, {})
+    (plot,) = draw(state, jax.random.key(2))
+    assert isinstance(plot, Plot)
+    assert [line.name for line in plot.series] == ["gated, at the start", "gated, trained"]
+    for line, seed in zip(plot.series, (2, 1), strict=True):
+        expected = figure({"": (net, params(seed))}, batch["x"], batch["target"]).series[0]
+        np.testing.assert_allclose(line.y, expected.y, rtol=1e-4)
+    assert np.abs(np.log(plot.series[0].y / plot.series[1].y)).max() > 0.01
