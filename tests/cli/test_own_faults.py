@@ -16,7 +16,8 @@ from PIL import Image
 from dlcore.cli import main as cli
 from tests.data.own import boxed, made
 from tests.data.own.test_drive import recorded, simulator
-from tests.data.own.test_masks import folder_of, instance_folder, mask
+from tests.data.own.test_instance_masks import instance_folder
+from tests.data.own.test_masks import folder_of, mask
 
 pytestmark = pytest.mark.quick
 

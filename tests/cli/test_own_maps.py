@@ -14,7 +14,8 @@ from PIL import Image
 from dlcore.cli import main as cli
 from tests.child import card
 from tests.data.own import made
-from tests.data.own.test_masks import folder_of, instance_folder
+from tests.data.own.test_instance_masks import instance_folder
+from tests.data.own.test_masks import folder_of
 
 Capture = pytest.CaptureFixture[str]
 

@@ -17,7 +17,11 @@ from dlcore.data.split import by_hash
 from dlcore.errors import UsageError
 
 # Other names that the field uses for splits.
-ALIASES = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}
+ALIASES = {
+    "train": ("train",),
+    "validation": ("validation", "val", "valid", "dev"),
+    "test": ("test",),
+}
 TOLERANCE = 1.0  # pixels by which a box may reach outside its image, which rounding explains
 GREY = 127  # of a canvas
 _LISTED = 10  # problems that a message names
@@ -69,6 +73,7 @@ class Annotated:
         problems: everything that is wrong, one sentence each.
         crowds: number of boxes around crowds, which are left out (COCO's `iscrowd`).
         by_hash: splits that `divide` cut from train by the hash of the images' files.
+        described: {split: the file or folder in which its boxes are looked for}.
     """
 
     path: Path
@@ -77,6 +82,7 @@ class Annotated:
     problems: list[str] = dataclasses.field(default_factory=list)
     crowds: int = 0
     by_hash: tuple[str, ...] = ()
+    described: dict[str, Path] = dataclasses.field(default_factory=dict)
 
     def refuse(self) -> None:
         """Raises UsageError with the problems, at most the first ten, if there are any."""
@@ -112,7 +118,7 @@ class Annotated:
     def check(self, most: int) -> None:
         """Adds a problem for each class without a box in train, and each image with too many boxes.
 
-        A train split without images is a problem too.
+        A train split without images is a problem too, and another split without any box.
 
         Args:
             most: largest number of boxes of an image.
@@ -128,7 +134,14 @@ class Annotated:
                     f"{self.path}: the class {name!r} has no box in train{cut}: add some, or remove"
                     " the class"
                 )
-        for pictures in self.splits.values():
+        for split, pictures in self.splits.items():
+            if split != "train" and not any(picture.boxes for picture in pictures):
+                by_hash = split in self.by_hash  # there is no folder of this split then
+                place = "cut from train by hash" if by_hash else self.described.get(split, "")
+                self.problems.append(
+                    f"{self.path}: no image of {split} has a box ({place}), so that nothing can be"
+                    f" measured: add {'images with ' if by_hash else ''}boxes"
+                )
             for picture in pictures:
                 if (count := len(picture.boxes)) > most:
                     self.problems.append(

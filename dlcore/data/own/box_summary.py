@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dlcore.data.own import annotated, coco, yolo
+from dlcore.data.own import annotated, coco, coco_files, yolo
 from dlcore.data.own.annotated import Annotated
 from dlcore.data.own.found import SPLITS
 from dlcore.data.own.summary import SHOWN, Summary, duplicates, whole
@@ -36,7 +36,7 @@ def read(path: Path) -> Annotated:
         raise UsageError(f"{path}: there is no such file or folder")
     if yolo.description(path) is not None:
         return yolo.find(path)
-    if coco.is_coco(path):
+    if coco_files.is_coco(path):
         return coco.find(path)
     raise UsageError(
         f"{path} holds neither a COCO file (.json) nor a YOLO folder (data.yaml): name one of them"

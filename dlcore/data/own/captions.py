@@ -55,7 +55,7 @@ def find(path: Path) -> Found:
                     f"{path} holds no table ({', '.join(table_files.TABLES)}): give one with the"
                     f" columns {' and '.join(COLUMNS)}"
                 )
-            elif others := [each for each in tables if each.stem not in files.SPLITS]:
+            elif others := [each for each in tables if each.stem.lower() not in files.SPLITS]:
                 raise UsageError(
                     f"{path} holds {len(tables)} tables, one of them {others[0].name}: name the one"
                     " to read"
@@ -74,7 +74,7 @@ def find(path: Path) -> Found:
 def _of_splits(found: Found, tables: Sequence[Path]) -> Found:
     for table in tables:
         rows = table_files.rows(table, COLUMNS, [], found.problems)
-        found.splits.setdefault(table.stem, []).extend(_existing(rows, found.problems))
+        found.splits.setdefault(table.stem.lower(), []).extend(_existing(rows, found.problems))
     if "train" not in found.splits:
         raise UsageError(
             f"{found.path} has files for {', '.join(found.splits)}, but none for train: add one"

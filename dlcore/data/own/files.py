@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dlcore.data.own import split_names
 from dlcore.data.own.found import SPLITS
 from dlcore.errors import UsageError
 
@@ -47,15 +48,19 @@ def _below(folder: Path, above: tuple[str, ...]) -> list[Path]:
     return found
 
 
-def grouped(path: Path, suffixes: Sequence[str] = ()) -> tuple[dict[str, list[Path]], bool]:
+def grouped(
+    path: Path, suffixes: Sequence[str] = (), strict: bool = True
+) -> tuple[dict[str, list[Path]], bool]:
     """Groups the files of a path by split.
 
     Args:
         path: a file; or a folder of files, also in subfolders, whose splits are folders train,
-            validation, test, or files with these names (train.csv, test.csv; train.de, train.en).
-            Where it has a folder train, files beside that folder are ignored; where it has none,
-            no folder counts as a split, such as test/ in a tree of source code.
+            validation, test, or files with these names (train.csv, test.csv; train.de, train.en),
+            also with capitals. Where it has a folder train, files beside that folder are ignored;
+            where it has none, no folder counts as a split, such as test/ in a tree of source code.
         suffixes: of the files that count, such as ".csv", compared in lower case; (): every file.
+        strict: whether names that resemble those of splits, such as ner_train.iob and ner_dev.iob
+            (`split_names.refuse_likely`), are refused where the path gives no splits.
 
     Returns:
         {split: files}, all files under "train" where there are no splits; and whether the path
@@ -64,7 +69,8 @@ def grouped(path: Path, suffixes: Sequence[str] = ()) -> tuple[dict[str, list[Pa
     Raises:
         UsageError: no such path, no such files, a folder of a split without any, other folders
             beside those of splits, folders validation or test alone or beside one such as training,
-            files of splits but none for train, or other files beside these.
+            files of splits but none for train, other files beside these, or, if `strict`, names
+            that resemble those of splits.
     """
     if not path.exists():
         raise UsageError(f"{path}: there is no such file or folder")
@@ -73,50 +79,83 @@ def grouped(path: Path, suffixes: Sequence[str] = ()) -> tuple[dict[str, list[Pa
             raise UsageError(f"{path} is none of {', '.join(suffixes)}: name such a file")
         return {"train": [path]}, False
     kinds = f" {', '.join(suffixes)}" if suffixes else ""
-    if (path / "train").is_dir():
+    if train_folder(path):
         found = {split: _fitting(folder, suffixes) for split, folder in split_folders(path).items()}
         if empty := [split for split, files in found.items() if not files]:
             raise UsageError(f"{path / empty[0]} holds no files{kinds}: put some in, or remove it")
         return found, True
+    _refuse_lone(path)
+    files = _fitting(path, suffixes)
+    if not files:
+        raise UsageError(f"{path} holds no files{kinds}: put some in")
+    found = _by_name(path, files)
+    if not found and strict:
+        split_names.refuse_likely(path, files, bool(suffixes))
+    return found or {"train": files}, bool(found)
+
+
+def _refuse_lone(path: Path) -> None:
+    """Refuses folders validation and test without a folder train, alone or beside a similar one."""
     folders = [folder.name for folder in visible(path) if folder.is_dir()]
     lone = [name for name in folders if name in SPLITS]
     near = [name for name in folders if name.lower().startswith("train")]
     if lone and (near or len(lone) == len(visible(path))):
         advice = f"rename {near[0]} to train" if near else "add one"
         raise UsageError(f"{path} has a folder {lone[0]} but none called train: {advice}")
-    files = _fitting(path, suffixes)
-    if not files:
-        raise UsageError(f"{path} holds no files{kinds}: put some in")
-    named = [file for file in files if file.stem in SPLITS and file.parent == path]
-    if not named:
-        return {"train": files}, False
+
+
+def _by_name(path: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
+    """The files by split if they are named train, validation and test; {} if none is."""
+    named = [file for file in files if file.stem.lower() in SPLITS and file.parent == path]
+    stems = {file.stem.lower() for file in named}
+    if not any(file.stem in SPLITS for file in named) and not (len(stems) > 1 and "train" in stems):
+        return {}  # Test.java without a Train.java is source code
     if others := [file for file in files if file not in named]:
         raise UsageError(
             f"{path} holds {named[0].name} and {others[0].relative_to(path)}: name all files for"
             f" their splits ({', '.join(SPLITS)}), or none"
         )
-    found = {s: [file for file in named if file.stem == s] for s in SPLITS}
+    found = {split: [file for file in named if file.stem.lower() == split] for split in SPLITS}
     found = {split: files for split, files in found.items() if files}
     if "train" not in found:
         raise UsageError(f"{path} has files for {', '.join(found)}, but none for train: add one")
-    return found, True
+    return found
+
+
+def train_folder(path: Path) -> Path | None:
+    """Returns the subfolder train; None: there is none.
+
+    Args:
+        path: a folder; a file has no subfolders. Train, with capitals, counts beside other folders
+            if the names of all stand for splits (`split_names.likely`), such as Test.
+    """
+    inside = [each for each in visible(path) if each.is_dir()] if path.is_dir() else []
+    if len(inside) > 1 and all(split_names.likely(each.name) for each in inside):
+        return next((each for each in inside if each.name.lower() == "train"), None)
+    return next((each for each in inside if each.name == "train"), None)
 
 
 def split_folders(path: Path) -> dict[str, Path]:
     """Returns {split: folder} of the subfolders train, validation and test that exist.
 
     Args:
-        path: the folder.
+        path: the folder. The letters of names may have any case.
 
     Raises:
-        UsageError: the folder has any other visible subfolder, even if none of these exists.
+        UsageError: the folder has any other visible subfolder, even if none of these exists, or two
+            for one split, such as test and Test.
     """
-    there = {folder.name: folder for folder in visible(path) if folder.is_dir()}
-    if others := [name for name in there if name not in SPLITS]:
-        raise UsageError(
-            f"{path / others[0]} is a folder beside {path / 'train'}: rename it to validation or"
-            " test, or put it elsewhere"
-        )
+    there: dict[str, Path] = {}
+    for folder in (each for each in visible(path) if each.is_dir()):
+        split = folder.name.lower()
+        if split not in SPLITS:
+            raise UsageError(
+                f"{folder} is a folder beside {train_folder(path) or path / 'train'}: rename it to"
+                " validation or test, or put it elsewhere"
+            )
+        if split in there:
+            raise UsageError(f"{there[split]} and {folder} are both of the {split} split: keep one")
+        there[split] = folder
     return {split: there[split] for split in SPLITS if split in there}
 
 

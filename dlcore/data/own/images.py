@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Integer
 
 from dlcore.data.facts import Facts
-from dlcore.data.own import files, table_files
+from dlcore.data.own import files, split_names, table_files
 from dlcore.data.own.found import Example, Found
 from dlcore.data.own.image_cache import decoded, digests, stored_sizes
 from dlcore.data.own.image_sizes import warn_of_size
@@ -42,8 +42,8 @@ def find(path: Path) -> Found:
         each.suffix.lower() in table_files.TABLES for each in files.visible(path)
     ):
         return _listed(path)
-    train = path / "train"
-    if train.is_dir() and any(each.is_dir() for each in files.visible(train)):
+    train = files.train_folder(path)
+    if train and any(each.is_dir() for each in files.visible(train)):
         try:
             splits = files.split_folders(path)
         except UsageError as error:
@@ -51,9 +51,33 @@ def find(path: Path) -> Found:
             return found
     else:
         splits = {"train": path}
+        found.problems += _no_classes(path, folders)
     for split, folder in splits.items():
         found.splits[split] = _by_class(folder, found.problems)
     return found
+
+
+def _no_classes(path: Path, folders: Sequence[Path]) -> list[str]:
+    """A problem where the folders of a path would be its classes, and are splits or not several.
+
+    Folders look like splits if all are named so, or if one is called train and another resembles.
+    """
+    tables = [each for each in files.visible(path) if each.suffix.lower() in table_files.TABLES]
+    named = f"name the table if it has their labels: --data {tables[0]}" if tables else ""
+    if named and len(folders) == 1:
+        return [f"{path} has one folder, {folders[0].name}, and that is no class: {named}"]
+    likely = {folder: split_names.likely(folder.name) for folder in folders}
+    train = [each for each, split in likely.items() if split == "train"]
+    if not all(likely.values()):
+        train = [each for each in train if each.name.lower() == "train"]
+    held_out = [each for each, split in likely.items() if split in ("validation", "test")]
+    if not train or not held_out:
+        return []
+    return [
+        f"{train[0]} and {held_out[0].name} would be two classes, and are named like splits: call"
+        " them train, validation or test, with a folder for each class in every one of them"
+        + (f"; or {named}" if named else "")
+    ]
 
 
 def _by_class(folder: Path, problems: list[str]) -> list[Example]:

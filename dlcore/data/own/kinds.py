@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from dlcore.data import token_shards
 from dlcore.data.own import (
     captions,
-    coco,
+    coco_files,
     dialogues,
     drive,
     files,
@@ -71,7 +71,7 @@ def kind(path: Path) -> tuple[Kind, str]:
         return "boxes", "a YAML file describes them, as a YOLO folder has it"
     if everything and all(squad.is_squad(file) for file in everything):
         return "questions", "its JSON has paragraphs, as SQuAD has it"
-    if coco.is_coco(path) and (pictures or path.is_file()):
+    if coco_files.is_coco(path) and (pictures or path.is_file()):
         return "boxes", "a JSON file lies with them, as COCO has it"
     if path.is_file() and pictures:
         raise UsageError(f"{path} is one image: name a folder with a folder for each class")
@@ -92,13 +92,13 @@ def _has_masks(path: Path) -> bool:
     """Whether a path, or its folder train, has folders of images and of masks."""
     return any(
         (folder / "images").is_dir() and (folder / "masks").is_dir()
-        for folder in (path, path / "train")
+        for folder in (path, files.train_folder(path) or path)
     )
 
 
 def _of_pictures(path: Path, count: int) -> tuple[Kind, str]:
     """Videos where animations lie in no folder of a class, else images."""
-    for folder in (path, path / "train"):
+    for folder in (path, files.train_folder(path) or path):
         if moving := sum(
             video_decoding.is_animation(file)
             for file in (files.visible(folder) if folder.is_dir() else ())

@@ -14,6 +14,7 @@ from dlcore.data.own.found import Example, Found
 from dlcore.errors import UsageError
 
 NAMES = "classes.txt"
+MOST = 64  # classes that need no names
 IGNORED = 255  # the value of a pixel that counts for no class
 _LAYOUT = (
     "a folder has images/ and masks/ with files of the same names, or folders train, validation and"
@@ -56,7 +57,7 @@ def find(path: Path) -> Labelled:
     found = Found(path)
     if not path.is_dir():
         raise UsageError(f"{path} is no folder: {_LAYOUT}")
-    folders = files.split_folders(path) if (path / "train").is_dir() else {"train": path}
+    folders = files.split_folders(path) if files.train_folder(path) else {"train": path}
     for split, folder in folders.items():
         found.splits[split] = _pairs(folder, found.problems)
     found.refuse()
@@ -104,12 +105,13 @@ def read(image: Path, mask: Path) -> tuple[Image.Image, np.ndarray]:
         with 0 and 1 where the file has one bit per pixel.
 
     Raises:
-        UsageError: one cannot be read, or the mask has colours or another size than the image.
+        UsageError: one cannot be read, or the mask has colours, is a JPEG, or has another size than
+            the image.
     """
     picture = image_decoding.upright(image)
     try:
         with Image.open(mask) as opened:
-            mode = opened.mode
+            mode, form = opened.mode, opened.format
             numbers = np.asarray(opened.convert("L") if mode == "1" else opened)
     # decoders raise anything: OSError, SyntaxError, struct.error, DecompressionBombError
     except Exception as error:
@@ -118,6 +120,11 @@ def read(image: Path, mask: Path) -> tuple[Image.Image, np.ndarray]:
         raise UsageError(
             f"{mask} has colours ({mode}): a mask has one number per pixel, so save it as a grey or"
             " palette PNG"
+        )
+    if form == "JPEG":
+        raise UsageError(
+            f"{mask} is a JPEG, which changes the numbers of pixels: export the mask as PNG (a JPEG"
+            " that is converted keeps wrong numbers)"
         )
     if numbers.shape != picture.size[::-1]:
         width, height = picture.size
@@ -140,13 +147,14 @@ def classes_of(labelled: Labelled, values: Mapping[str, Sequence[np.ndarray]]) -
         train. The value `IGNORED` counts for no class.
 
     Raises:
-        UsageError: in any split a value without a name; a class that no mask of train has; or one
-            class only.
+        UsageError: in any split a value without a name; a class that no mask of train has; one
+            class only; or more than `MOST` classes without names.
     """
     train = {int(v) for each in values["train"] for v in each} - {IGNORED}
     names = list(labelled.classes) or [str(n) for n in range(max(train, default=0) + 1)]
     listed = f"{labelled.found.path / NAMES} names {len(names)} classes, 0 to {len(names) - 1}"
     if not labelled.classes:
+        _refuse_smooth(labelled, values["train"], len(names))
         listed = f"the masks of train have classes up to {len(names) - 1}"
     for split, each in values.items():
         for (_, mask), found in zip(labelled.pairs(split), each, strict=True):
@@ -164,3 +172,15 @@ def classes_of(labelled: Labelled, values: Mapping[str, Sequence[np.ndarray]]) -
     if len(names) < 2:
         raise UsageError(f"{labelled.found.path}: all pixels have one class, and two are needed")
     return names
+
+
+def _refuse_smooth(labelled: Labelled, values: Sequence[np.ndarray], classes: int) -> None:
+    """Refuses many classes without names: edges that were smoothed have every value between two."""
+    if classes > MOST:
+        largest = int(np.argmax([len(each) for each in values]))
+        raise UsageError(
+            f"{labelled.pairs('train')[largest][1]} has {len(values[largest])} different values,"
+            f" and the masks of train {classes} classes: its edges look antialiased; save masks"
+            " without smoothing or resizing, or, if these are classes, name them in"
+            f" {labelled.found.path / NAMES}"
+        )

@@ -34,7 +34,7 @@ def find(path: Path) -> Found:
     """
     found = Found(path)
     try:
-        grouped, given = files.grouped(path, (".txt",))
+        grouped, given = files.grouped(path, (".txt",), strict=False)
         if not given:
             grouped = _by_ending(grouped["train"])
     except UsageError as error:

@@ -67,8 +67,8 @@ def find(path: Path) -> Found:
             and test with these in them.
 
     Returns:
-        The videos; all faults, such as a path that is no folder, are its `problems`, and none is
-        raised. No file is decoded.
+        The videos; all faults, such as a path that is no folder, or animations in a folder of
+        frames, are its `problems`, and none is raised. No file is decoded.
     """
     found = Found(path)
     if not path.is_dir():
@@ -76,8 +76,8 @@ def find(path: Path) -> Found:
         found.problems.append(f"{path}: {there}: name a folder of GIFs or of folders of frames")
         return found
     splits = {"train": path}
-    train = files.visible(path / "train") if (path / "train").is_dir() else []
-    if any(each.is_dir() or each.suffix.lower() in ANIMATED for each in train):
+    train = files.train_folder(path)
+    if train and any(e.is_dir() or e.suffix.lower() in ANIMATED for e in files.visible(train)):
         try:
             splits = files.split_folders(path)
         except UsageError as error:
@@ -121,7 +121,13 @@ def _videos(folder: Path, problems: list[str]) -> list[Example]:
     examples = []
     for each in files.visible(folder):
         if each.is_dir():
-            if frame_files(each):
+            frames = frame_files(each)
+            if moving := [file for file in frames if is_animation(file)]:
+                problems.append(
+                    f"{each} holds animations ({moving[0].name}) where the frames of one video are"
+                    " expected: move them one level up"
+                )
+            elif frames:
                 examples.append(Example(str(each), (str(each),)))
             else:
                 problems.append(f"{each} holds no frames: put images in, or remove the folder")

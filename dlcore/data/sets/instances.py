@@ -33,6 +33,7 @@ OWN_NOTICE = (
 )
 """The same of a model of images of one's own."""
 GENERATED_NOTICE = "The images are generated: the network can find drawn cells and nothing else."
+_MANY = 16  # numbers of a mask, of which more than one must have an area
 _OFFLINE = {"train": 80, "validation": 20, "test": 20}
 _OFFLINE_SIDE = 64
 Pairs = tuple[list[np.ndarray], list[np.ndarray]]  # images [h, w, 1] and instances [h, w]
@@ -62,8 +63,8 @@ def load(name: str, source: DataSource, training: int, tile: int) -> Splits:
         image of train, and `notice`, what a model of these images may not be used for.
 
     Raises:
-        UsageError: the set is not prepared, faults in a user's files, or no pixel of train is
-            background or inside an instance.
+        UsageError: the set is not prepared, faults in a user's files such as smoothed masks, or no
+            pixel of train is background or inside an instance.
     """
     if isinstance(source, Path):
         labelled = own.find(source)
@@ -193,8 +194,19 @@ def _of_files(labelled: own.Labelled, split: str) -> Pairs:
     for image, mask in labelled.pairs(split):
         picture, numbers = own.read(image, mask)
         images.append(resized(picture, (*picture.size[::-1], 1)))
+        _refuse_smooth(mask, numbers)
         instances.append(_numbered(numbers))
     return images, instances
+
+
+def _refuse_smooth(mask: Path, numbers: np.ndarray) -> None:
+    """Refuses a mask of black and white whose edges were smoothed, as one instance a grey level."""
+    count = len(np.unique(numbers[numbers > 0]))
+    if count > _MANY and len(np.unique(numbers[classes_of(numbers) == 1])) == 1:
+        raise UsageError(
+            f"{mask} has {count} numbers, and only one of them has an area of 3 x 3 pixels: its"
+            " edges look antialiased; save it without smoothing or resizing"
+        )
 
 
 def _numbered(numbers: np.ndarray) -> np.ndarray:

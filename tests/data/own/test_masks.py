@@ -83,6 +83,11 @@ def _coloured(path: Path) -> None:
     made.image(path / "masks/04.png", 0, (21, 20), "RGB")
 
 
+def _jpeg(path: Path) -> None:
+    with Image.open(path / "masks/04.png") as opened:
+        opened.save(path / "masks/04.png", "JPEG")
+
+
 def _damaged(path: Path) -> None:
     (path / "masks/04.png").write_bytes(b"no image")
 
@@ -126,6 +131,7 @@ def _without_masks(path: Path) -> None:
     [
         (_other_size, r"masks/04.png is 20 x 21 pixels and its image 04.jpg 21 x 20"),
         (_coloured, r"masks/04.png has colours \(RGB\)"),
+        (_jpeg, r"masks/04.png is a JPEG, which changes the numbers of pixels: export .* as PNG"),
         (_damaged, r"masks/04.png cannot be read as a mask"),
         (_unreadable, r"images/04.jpg cannot be read as an image"),
         (_unknown, r"masks/04.png has pixels of value 7, and .*names 3 classes, 0 to 2"),
@@ -144,42 +150,22 @@ def test_faults_are_named_with_their_file(tmp_path: Path, spoil: object, message
         maps.load("camvid", folder, (16, 24))
 
 
+def test_many_classes_need_names(tmp_path: Path) -> None:
+    """Masks whose edges are smoothed have every value between two."""
+    folder = folder_of(tmp_path / "mine")
+    (folder / "classes.txt").unlink()
+    for file in (folder / "masks").iterdir():
+        mask(file, np.arange(420).reshape(20, 21).astype(np.uint8) % 65)
+        made.image(folder / "images" / f"{file.stem}.jpg", int(file.stem), (21, 20), "RGB")
+    with pytest.raises(UsageError, match=r"has 65 different values, .* 65 classes: its edges"):
+        maps.load("camvid", folder, (20, 21))
+    (folder / "classes.txt").write_text("\n".join(f"class {i}" for i in range(65)))
+    assert len(maps.load("camvid", folder, (20, 21)).facts.classes) == 65
+
+
 def test_a_file_is_no_folder_of_masks(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is no folder"):
         maps.load("camvid", made.image(tmp_path / "one.png", 0), (16, 24))
-
-
-def instance_folder(path: Path, values: np.ndarray) -> Path:
-    """Two images a split, all with one mask."""
-    for split in ("train", "validation", "test"):
-        for i in range(2):
-            made.image(path / split / "images" / f"{i}.png", i, (30, 24))
-            mask(path / split / "masks" / f"{i}.png", values)
-    return path
-
-
-@pytest.mark.parametrize("second", [1, 300])
-def test_instances_of_ones_own(tmp_path: Path, second: int) -> None:
-    """A mask of numbers keeps them; one of black and white has an instance a connected area."""
-    values = np.zeros((24, 30), np.uint16)
-    values[2:10, 2:10], values[12:20, 15:25] = 1, second
-    found = instances.load("nuclei_dsb2018", instance_folder(tmp_path, values), 0, 16)
-    assert found.train.arrays["image"].shape[1:] == (16, 16, 1)
-    for split in ("validation", "test"):
-        source = found[split].arrays
-        assert source["image"].shape[1:] == (24, 30, 1)
-        for each in source["instances"]:
-            assert set(np.unique(each)) == {0, 1, max(2, second)}
-            assert ((each > 0) == (values > 0)).all()
-
-
-def test_faults_of_instances(tmp_path: Path) -> None:
-    folder = instance_folder(tmp_path, np.zeros((24, 30), np.uint8))
-    with pytest.raises(UsageError, match="no pixel of train is inside"):
-        instances.load("nuclei_dsb2018", folder, 0, 16)
-    mask(folder / "test/masks/1.png", np.zeros((24, 31), np.uint16))
-    with pytest.raises(UsageError, match="a mask has the size of its image"):
-        instances.load("nuclei_dsb2018", folder, 0, 16)
 
 
 def test_what_a_folder_holds_is_shown_with_all_its_faults(tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ def test_a_folder_of_frames_is_one_video_whatever_its_format(tmp_path: Path) -> 
     folder.mkdir()
     for i, frame in enumerate(frames(3)):
         Image.fromarray(frame).save(folder / f"{i}.webp", lossless=True)
+    assert not videos.find(tmp_path).problems
     assert videos.listed(folder) == [folder]
     clips = [gif(tmp_path / "clips" / f"{i}.gif", frames(3, i)) for i in range(2)]
     assert videos.listed(tmp_path / "clips") == clips
@@ -107,6 +108,9 @@ def test_each_fault_is_named(tmp_path: Path) -> None:
     Image.fromarray(frames(1)[0]).save(tmp_path / "other" / "single.png")
     (other / "notes.txt").unlink()
     assert "single.png is one image and no video" in refused(other)
+    made = gif(tmp_path / "made" / "running" / "a.gif", frames(5)).parent.parent
+    gif(made / "b.gif", frames(5))
+    assert "running holds animations (a.gif)" in refused(made)
     broken = gif(tmp_path / "broken" / "a.gif", frames(5))
     broken.write_bytes(broken.read_bytes()[:40])
     with pytest.raises(UsageError, match="cannot be read as a video"):
