@@ -65,7 +65,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         objectives={"net": Objective(loss, c.recipe(c.steps))},
         evaluators=translation.evaluators(translator, splits.validation, splits.test),
         samples=[translation.samples(translator, splits.test)],
-        predictor=translation_predictor.predictor(translator),
+        predictor=translation_predictor.predictor(translator, c.reverse),
         best="validation/bleu_greedy",
         published=None if c.reverse else Published("bleu_lowercase", 28.3, source),
         tensor_parallel=TENSOR,

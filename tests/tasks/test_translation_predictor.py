@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from dlcore.errors import UsageError
+from dlcore.export import answers
+from dlcore.tasks import translation_predictor
 from tests.tasks.test_predictors import answered, untrained
 
 
@@ -25,3 +30,31 @@ def test_sentences_are_translated_as_in_evaluation() -> None:
     assert -np.inf < alone["score"] < 0
     (refused,) = answered("transformer_multi30k", "na " * 200)
     assert "translates at most" in refused
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(("reverse", "read"), [(False, ["ein", "zwei"]), (True, ["one", "two"])])
+def test_the_side_that_training_reads_is_translated(
+    tmp_path: Path, reverse: bool, read: list[str]
+) -> None:
+    translator: Any = SimpleNamespace(beams=2)
+    predictor = translation_predictor.predictor(translator, reverse)
+    pairs = "ein\tone\n\nzwei\ttwo\n"
+    contents = {
+        "a.tsv": pairs,
+        "b.tsv": f"source\ttarget\n{pairs}",
+        "c.csv": "target,source\none,ein\ntwo,zwei\n",
+    }
+    for name, content in contents.items():
+        file = tmp_path / name
+        file.write_text(content)
+        found: Any = list(answers.inputs_in(predictor, file))
+        assert [each.text or each.value for each in found] == read
+        assert [each.where["line"] for each in found][-1] == len(content.splitlines())
+    file.with_suffix(".tsv").write_text(f"{pairs}drei\n")
+    found = list(answers.inputs_in(predictor, file.with_suffix(".tsv")))
+    assert "line 4: 1 columns: a pair is a source, a tab, a target" in found[-1].error
+    file.with_suffix(".txt").write_text(pairs)
+    assert next(answers.inputs_in(predictor, file.with_suffix(".txt"))).text == "ein\tone"  # type: ignore[union-attr]
+    with pytest.raises(UsageError, match="takes text, and no int"):
+        predictor.item(3)

@@ -54,6 +54,7 @@ class Column(TypedDict, total=False):
 MISSING = frozenset(("", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "null", "none", "?"))
 """Cells that stand for a missing value, in lower case."""
 MOST = 256  # categories of a column that have an input of their own
+_INDEX = "__index_level_"  # begins the name that pandas gives an index in Parquet
 _WRONG = 10  # a column is meant as numbers if at most one of so many cells is no number
 _FEW = 20  # so many different texts are categories, even where each is in one row
 
@@ -90,8 +91,15 @@ def recognised(
 
     Raises:
         UsageError: a cell that is not a number in a column where more than nine tenths of those
-            with a value are, or numbers whose standard deviation overflows.
+            with a value are, decimal commas (`refuse_commas`), numbers whose standard deviation
+            overflows, or a column that is the index of pandas.
     """
+    if name.startswith(_INDEX):
+        raise UsageError(
+            f"{where[0]}: {name!r} is the index of pandas and no column: leave it out"
+            " (to_parquet(..., index=False))"
+        )
+    refuse_commas(name, cells, where)
     present = [i for i, cell in enumerate(cells) if not is_missing(cell)]
     wrong = [i for i in present if number(cells[i]) is None]
     if wrong and _WRONG * len(wrong) <= len(present):
@@ -118,6 +126,31 @@ def recognised(
         deviation = 1.0
     found: Column = {"name": name, "kind": "number", "mean": mean, "deviation": deviation}
     return {**found, "missing": missing, "indicator": missing > 0}
+
+
+def refuse_commas(name: str, cells: Sequence[str], where: Sequence[str], more: str = "") -> None:
+    """Refuses numbers with decimal commas, which would be texts.
+
+    Args:
+        name: of the column.
+        cells: of all rows.
+        where: file and line of each row.
+        more: further advice for the message, such as "; or ...".
+
+    Raises:
+        UsageError: at least nine tenths of the cells with a value are numbers where a comma is read
+            as a decimal point, and some have one.
+    """
+    present = [i for i, cell in enumerate(cells) if not is_missing(cell)]
+    read = [i for i in present if number(cells[i].replace(",", ".", 1)) is not None]
+    commas = [i for i in read if "," in cells[i]]
+    if commas and _WRONG * (len(present) - len(read)) <= len(present):
+        cell = cells[commas[0]]
+        raise UsageError(
+            f"{where[commas[0]]}: {cell!r} in column {name!r} is a number with a comma, as"
+            f" {len(commas)} of its {len(present)} cells are: write a decimal point"
+            f" ({cell.replace(',', '.')}), and nothing between thousands{more}"
+        )
 
 
 def _category(name: str, known: Sequence[str], missing: int) -> Column:

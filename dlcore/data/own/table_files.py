@@ -14,6 +14,7 @@ from dlcore.data.own.found import SPLITS, Example, Found
 from dlcore.errors import UsageError
 
 TABLES = (".csv", ".tsv", ".jsonl")
+_NAMES = ("label", "split")  # columns of names, in which blanks at the ends mean nothing
 
 
 def rows(
@@ -22,7 +23,7 @@ def rows(
     """Reads the rows of a table with a header, or of JSON lines, as examples.
 
     The `values` of an example are those of `columns`, then those of `optional` ("" for a missing
-    one).
+    one), as they are written; of label and split without blanks at their ends.
 
     Args:
         path: .csv (cells may be quoted; separated by commas, or by semicolons where its first line
@@ -54,7 +55,8 @@ def rows(
         elif empty := [name for name in columns if not row[name].strip()]:
             problems.append(f"{where}: {empty[0]!r} is empty: fill it in, or remove the line")
         else:
-            values = [row[name] for name in columns] + [row.get(name, "") for name in optional]
+            cells = {name: row.get(name, "") for name in (*columns, *optional)}
+            values = (cell.strip() if name in _NAMES else cell for name, cell in cells.items())
             examples.append(Example(where, tuple(values)))
     return examples
 

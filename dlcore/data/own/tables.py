@@ -92,9 +92,9 @@ def splits_of(table: Cells, target: str, task: Task, name: str, version: str) ->
 
     Raises:
         UsageError: no such column; an empty target; one class, or one number only; a class that
-            train lacks; a target or input of numbers with a cell that is none, or with numbers too
-            large to standardise; a column `split` with another name of a split, or beside files
-            that give splits; a split without rows; no column with an input.
+            train lacks; a target or input of numbers with a cell that is none, with decimal commas,
+            or with numbers too large to standardise; a column `split` with another name of a split,
+            or beside files that give splits; a split without rows; no column with an input.
     """
     if target not in table.columns:
         inputs = ", ".join(name for name in table.columns if name != SPLIT)
@@ -195,6 +195,8 @@ def _target(table: Cells, target: str, task: Task) -> tuple[list[str], list[floa
             f"{table.where[empty[0]]}: the target {target!r} is {cells[empty[0]] or 'empty'!r}"
             f"{more}: fill it in, or remove the row"
         )
+    if task != "classes":
+        columns.refuse_commas(target, cells, table.where, "; or take --task classes")
     values = [columns.number(cell) for cell in cells]
     whole = all(value is not None and value == int(value) for value in values)
     few = whole and len({*values}) <= _MOST_CLASSES

@@ -116,7 +116,7 @@ def is_columns(file: Path, tags: Sequence[str]) -> bool:
 
     Args:
         file: one of `NAMED`; or .txt or .tsv, in which at least two lines, and more than half of
-            those that are not blank, have as many cells as the first one and end in a tag.
+            those that are not blank or -DOCSTART-, have as many cells as the first, and a tag last.
         tags: known ones; of one such as B-PER all tags that end in -PER.
 
     Raises:
@@ -126,7 +126,7 @@ def is_columns(file: Path, tags: Sequence[str]) -> bool:
         return True
     if file.suffix.lower() not in (".txt", ".tsv"):
         return False
-    rows = [cells for line in files.lines(file) if (cells := line.split())]
+    rows = [x.split() for x in files.lines(file) if x.strip() and not x.startswith(_DOCUMENT)]
     types = {tag[1:] for tag in tags if tag[1:2] == "-"}
     last = [each[-1] for each in rows if len(each) == len(rows[0]) > 1]  # lines of text are uneven
     count = sum(tag in tags or tag[1:] in types for tag in last)

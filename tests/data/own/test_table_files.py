@@ -37,6 +37,12 @@ def test_csv_tsv_and_json_lines_give_the_same_rows(tmp_path: Path) -> None:
     assert of(lines) == ([("a", "1", ""), ("b", "true", "")], [])
 
 
+def test_names_lose_the_blanks_at_their_ends_and_texts_keep_them(tmp_path: Path) -> None:
+    csv = write(tmp_path / "a.csv", "text,label,split\n a , pos ,test \n")
+    lines = write(tmp_path / "a.jsonl", '{"text": " a ", "label": "pos ", "split": " test"}\n')
+    assert of(csv) == of(lines) == ([(" a ", "pos", "test")], [])
+
+
 def test_a_row_is_at_the_line_where_it_begins(tmp_path: Path) -> None:
     file = write(tmp_path / "a.csv", 'text,label\n"one\ntwo",+\nthree,-\n')
     found = table_files.rows(file, ["text"], [], [])

@@ -71,6 +71,7 @@ def test_words_are_read_without_their_tags(tmp_path: Path) -> None:
     [
         ("a.iob", "Ann\nran", True),
         ("a.txt", "Ann NNP S-PER\nran VBD O\n\nOslo NNP B-LOC", True),
+        ("a.txt", "-DOCSTART-\n\nAnn S-PER\nran O\n\n-DOCSTART-\n\nOslo O\n", True),
         ("a.tsv", "Ann\tB-PER\nran\tO\n", True),
         ("a.txt", "Ann met Mr O\nBo ran\nBo left\n", False),
         ("a.txt", "Ann met Mr O\n", False),
