@@ -32,14 +32,16 @@ class Indices(NamedTuple):
     """A field that holds indices.
 
     Attributes:
-        size: the indices are 0 to size - 1.
+        size: the indices are `least` to size - 1.
         weights: names of fields of the same shape; where all of them are 0, the index may be any
             number. Every index must be in the range where this is (), or where one of these fields
             is missing or has another shape.
+        least: -1 where that stands for none of the classes, which the loss expects; else 0.
     """
 
     size: int
     weights: tuple[str, ...] = ()
+    least: int = 0
 
 
 _DECLARED: ContextVar[dict[str, Indices] | None] = ContextVar("declared", default=None)
@@ -60,27 +62,29 @@ def declared() -> Iterator[dict[str, Indices]]:
         _DECLARED.reset(token)
 
 
-def index_below(field: str, size: int, weight: str = "") -> None:
+def index_below(field: str, size: int, weight: str = "", least: int = 0) -> None:
     """Declares, in a loss, that a field of its batch holds indices below `size`.
 
     Outside `declared` it does nothing. If a field is declared several times, the smallest size
-    counts, and an index may be any number only where it may be so by all declarations.
+    and the largest `least` count, and an index may be any number only where it may be so by all
+    declarations.
 
     Args:
         field: such as labels of so many classes, or tokens of a vocabulary.
         size: number of classes or tokens.
         weight: field of weights, of the same shape as `field`; where it is 0, the index may be any
             number. "": none may be.
+        least: the smallest index, 0 or -1, see `Indices`.
     """
     fields = _DECLARED.get()
     if fields is None:
         return
     weights = (weight,) if weight else ()
     if before := fields.get(field):
-        size = min(size, before.size)
+        size, least = min(size, before.size), max(least, before.least)
         everywhere = not weights or not before.weights  # one of the losses has no weights
         weights = () if everywhere else tuple(sorted({*before.weights, *weights}))
-    fields[field] = Indices(size, weights)
+    fields[field] = Indices(size, weights, least)
 
 
 def check_sizes(train: Source, batch: int, evaluated: Mapping[str, Source]) -> None:
@@ -165,7 +169,7 @@ def check_numbers(splits: Mapping[str, Source], x64: bool = False) -> None:
 
 
 def check_indices(splits: Mapping[str, Source], fields: Mapping[str, Indices]) -> None:
-    """Checks that indices are not negative and below the declared size.
+    """Checks that indices are not below the declared least, and below the declared size.
 
     Of sources whose arrays are in memory or memory-mapped all indices are checked, of others those
     of the first 64 examples.
@@ -175,17 +179,17 @@ def check_indices(splits: Mapping[str, Source], fields: Mapping[str, Indices]) -
         fields: what the losses have declared; fields that a split lacks are skipped.
 
     Raises:
-        UsageError: an index outside 0 to size - 1, unless its weights allow any number
+        UsageError: an index outside `least` to size - 1, unless its weights allow any number
             (`Indices.weights`); the message names the first.
     """
     for split, source in splits.items():
         contents = _contents(source)
-        for field, (size, weights) in fields.items():
+        for field, (size, weights, least) in fields.items():
             if field in contents and (
-                found := first_outside(contents[field], 0, size - 1, _of(contents, weights))
+                found := first_outside(contents[field], least, size - 1, _of(contents, weights))
             ):
                 raise UsageError(
-                    f"{_at(split, source, field, *found)}, and {_allowed(field, size)}"
+                    f"{_at(split, source, field, *found)}, and {_allowed(field, size, least)}"
                 )
 
 
@@ -230,20 +234,21 @@ def find_fault(
         if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
             at = tuple(int(i) for i in np.argwhere(~finite)[0])
             return f"{field!r} of example {examples[at[0]]} is {array[at]}"
-    return _wrong_index(batch, {field: Indices(size) for field, (size, _) in fields.items()})
+    unweighted = {field: indices._replace(weights=()) for field, indices in fields.items()}
+    return _wrong_index(batch, unweighted)
 
 
 def _wrong_index(batch: Batch, fields: Mapping[str, Indices]) -> str:
-    for field, (size, weights) in fields.items():
+    for field, (size, weights, least) in fields.items():
         if field in batch and (
-            found := first_outside(batch[field], 0, size - 1, _of(batch, weights))
+            found := first_outside(batch[field], least, size - 1, _of(batch, weights))
         ):
-            return f"{field!r} holds {found[1]}, and {_allowed(field, size)}"
+            return f"{field!r} holds {found[1]}, and {_allowed(field, size, least)}"
     return ""
 
 
-def _allowed(field: str, size: int) -> str:
-    last = f"it must be 0 to {size - 1}" if size > 1 else "it must be 0"
+def _allowed(field: str, size: int, least: int) -> str:
+    last = f"it must be {least} to {size - 1}" if size - 1 > least else "it must be 0"
     return (
         f"the loss uses {field!r} as an index of {size} outputs: {last}; number the classes from"
         " 0, or give the model more outputs"

@@ -70,8 +70,9 @@ def loss(model: Chains, intent_weight: float = 1.0) -> Loss:
     """Returns the negative log-likelihood of a sentence's tags, and of its intent, in nats.
 
     It is the mean over the rows of a batch, not over words; a row has one sentence, or a part of
-    one that is longer than a row. Metric, in evaluation only: `accuracy`, of single words by the
-    most probable sequence of tags. Accuracy of intents: see `evaluators`.
+    one that is longer than a row. In evaluation rows with a tag or intent that training lacks (-1)
+    are left out of it. Metric, in evaluation only: `accuracy`, of single words by the most probable
+    sequence of tags, which is wrong where the tag is -1. Accuracy of intents: see `evaluators`.
 
     Args:
         model: computes a `Chain` of a batch with `tags` int [batch, length], `length` int [batch],
@@ -83,12 +84,12 @@ def loss(model: Chains, intent_weight: float = 1.0) -> Loss:
         params: Params, extra: Extra, batch: Batch, key: Array, train: bool
     ) -> Out:
         chain, extra = model(params, extra, batch, key, train)
-        index_below("tags", chain.emissions.shape[-1])
+        index_below("tags", chain.emissions.shape[-1], least=-1)
         given = chain_of(chain)
         nats = crf.crf_loss(*given, batch["tags"])
-        metrics = {}
+        metrics, rows = {}, batch["mask"]
         if chain.intents.shape[-1]:
-            index_below("label", chain.intents.shape[-1])
+            index_below("label", chain.intents.shape[-1], least=-1)
             logits = chain.intents.astype(nats.dtype)
             xent = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
             nats = nats + intent_weight * xent
@@ -96,7 +97,10 @@ def loss(model: Chains, intent_weight: float = 1.0) -> Loss:
             position = jnp.arange(batch["tags"].shape[1])[None]
             weight = (position < batch["length"][:, None]) * batch["mask"][:, None]
             metrics["accuracy"] = mean(crf.viterbi(*given) == batch["tags"], weight)
-        return Out(mean(nats, batch["mask"]), metrics, extra)
+            rows = rows * (batch["tags"] >= 0).all(1)
+            if chain.intents.shape[-1]:
+                rows = rows * (batch["label"] >= 0)
+        return Out(mean(nats, rows), metrics, extra)
 
     return negative_log_likelihood
 

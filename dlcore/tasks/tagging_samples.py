@@ -15,6 +15,7 @@ from dlcore.data.tag_schemes import Span as WordSpan
 from dlcore.data.tag_schemes import spans_of
 from dlcore.metrics.spans import span_f1
 from dlcore.samples import Part, PartWriter, Plot, Sample, Span, Table
+from dlcore.samples.parts import TEXT_SPANS
 from dlcore.tasks.confusion import by_class, confusions, digits
 from dlcore.tasks.reliability import diagram
 from dlcore.tasks.tagging import Decoder, compiled
@@ -39,8 +40,16 @@ class MarkedText:
     spans: tuple[Span, ...]
 
     def parts(self, files: PartWriter) -> list[Part]:
-        """Writes the text and returns one part "text"."""
-        return [files.text(self.text, self.spans)]
+        """Writes the text and returns one part "text".
+
+        It ends, and says so, before the first of the spans that are more than `TEXT_SPANS`.
+        """
+        if len(self.spans) <= TEXT_SPANS:
+            return [files.text(self.text, self.spans)]
+        end = sorted(span.start for span in self.spans)[TEXT_SPANS]
+        kept = [span for span in self.spans if span.end <= end]
+        rest = f"{len(self.text) - end:,} characters with {len(self.spans) - len(kept):,} spans"
+        return [files.text(f"{self.text[:end]}\n[... {rest} are left out]", kept)]
 
 
 def characters_of(sentence: Tagged, span: WordSpan) -> tuple[int, int]:

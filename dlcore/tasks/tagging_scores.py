@@ -51,9 +51,11 @@ def scored(
     Returns:
         With spans `f1`, `precision` and `recall` of whole spans, `f1_TYPE` (see `types_listed`; 0
         without a span of the type), and `calibration_error` of their scores; else
-        `accuracy_of_unknown`, of words that training lacks, and `calibration_error` of the
-        probabilities of tags. With intents `intent_accuracy`, `intent_calibration_error`, and
-        `sentence_accuracy`, the fraction of sentences whose intent and tags are all right.
+        `accuracy_of_unknown`, of words that the vocabulary lacks (in the spelling of
+        `sets.tagged.normal`, those that occur in training less often than `rarest`), and
+        `calibration_error` of the probabilities of tags. With intents `intent_accuracy`,
+        `intent_calibration_error`, and `sentence_accuracy`, the fraction of sentences whose intent
+        and tags are all right.
         `calibration_error` is left out without predictions, `accuracy_of_unknown` without such
         words.
     """

@@ -57,6 +57,16 @@ def test_what_weighs_nothing_may_be_any_number() -> None:
         )
 
 
+def test_minus_1_is_allowed_where_every_loss_expects_it() -> None:
+    for declared, message in ((1, "example 2 is -2, and .* it must be -1 to 2"), (2, "1 is -1")):
+        with checks.declared() as fields:
+            checks.index_below("label", 3, least=-1)
+            if declared == 2:
+                checks.index_below("label", 4)
+        with pytest.raises(UsageError, match=message):
+            checks.check_indices({"test": source(label=[2, -1, -2])}, fields)
+
+
 def test_one_output_takes_nothing_but_0() -> None:
     with pytest.raises(UsageError, match=r"an index of 1 outputs: it must be 0; number"):
         checks.check_indices({"train": source(label=[0, 1])}, {"label": Indices(1)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,14 @@ from dlcore.errors import UsageError
 from dlcore.export import answers
 from dlcore.export.answers import Input
 from dlcore.models.tagger import Chain
+from dlcore.samples import PartWriter, Span
+from dlcore.samples.parts import TEXT_SPANS
 from dlcore.tasks import tagging, tagging_predictor, tagging_samples
 from dlcore.tasks.tagging_scores import Prediction
 from dlcore.train.predictor import readable, with_options
 from tests.tasks.test_predictors import untrained
 
+KEY = jax.random.key(0)
 TAGS = ["O", "B-X", "I-X"]
 FACTS = Facts(classes=TAGS, spans=True, intents=[], length=5)
 
@@ -66,6 +70,36 @@ def test_the_score_of_a_span_is_its_probability() -> None:
     for t, p in enumerate(prediction.probability):
         of_tag = sum(weight for y, weight in weights.items() if y[t] == best[t])
         assert p == pytest.approx(of_tag / total, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_what_training_lacks_is_wrong_and_not_in_the_loss_of_evaluation() -> None:
+    zeros, tags = [jax.numpy.zeros(n) for n in ((2, 2, 2), (2, 2), 2, 2)], [[0, -1], [1, 0]]
+    chain = Chain(*zeros, jax.numpy.array([2, 1]), jax.numpy.zeros((2, 0)))
+    batch = {"tags": np.array(tags), "length": np.array([2, 1]), "mask": np.ones(2)}
+    batch["label"] = np.array([0, -1])
+
+    @functools.partial(jax.jit, static_argnums=(0, 1))
+    def out(intents: int, train: bool) -> Any:
+        of = chain._replace(intents=jax.numpy.zeros((2, intents)))
+        return tagging.loss(lambda *_: (of, {}))({}, {}, batch, KEY, train)
+
+    found = out(0, False)
+    assert found.loss == pytest.approx((np.log(2), 1))
+    assert found.metrics["accuracy"] == (1, 3)
+    assert out(3, False).loss.weight == 0
+    assert out(0, True).loss.weight == 2
+
+
+def test_a_text_of_too_many_spans_ends_before_them(tmp_path: Path) -> None:
+    text = "ab " * (TEXT_SPANS + 2)
+    spans = tuple(Span(i, i + 2, "x", 0) for i in range(0, len(text), 3))
+    for count in (TEXT_SPANS, TEXT_SPANS + 2):
+        shown = tagging_samples.MarkedText("a", text, spans[:count])
+        (part,) = shown.parts(PartWriter(tmp_path, count, "a"))
+        assert len(part["spans"]) == TEXT_SPANS
+    written = (tmp_path / part["file"]).read_text()
+    assert written == f"{text[:-6]}\n[... 6 characters with 2 spans are left out]"
 
 
 @pytest.mark.quick

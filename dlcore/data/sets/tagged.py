@@ -163,13 +163,12 @@ def load(
     Returns:
         Splits of `TaggedSentences`: the arrays of `Encoder.encode`; `tags` int32 [rows, length],
         indices in `classes`, 0 at padding; and where train has several intents (requests only)
-        `label` int32 [rows], the index in `intents` of the sentence's intent. Of a tag or intent
-        that is not among them the index is 0 as well, so that losses count it as the first one;
-        nothing masks it, but `sentences` keep its name. `facts` has `words`, `characters`,
-        `length`, `word_length`, `classes` (the tags: where they mark spans, "O", and B and I of
-        each type), `spans` (whether tags mark spans), `intents` ([] where there are not several),
-        `by_hash` (names of the splits that a path lacked, which were cut from train by hash), and
-        with subwords `tokenizer` and `vocabulary`, its size.
+        `label` int32 [rows], the index in `intents` of the sentence's intent. A tag or intent that
+        train lacks is -1, which the loss of tagging expects; `sentences` keep its name. `facts` has
+        `words`, `characters`, `length`, `word_length`, `classes` (the tags: where they mark spans,
+        "O", and B and I of each type), `spans` (whether tags mark spans), `intents` ([] where there
+        are not several), `by_hash` (names of the splits that a path lacked, which were cut from
+        train by hash), and with subwords `tokenizer` and `vocabulary`, its size.
 
     Raises:
         UsageError: another name, a set that is not prepared, one tag only in train, or faults in
@@ -268,8 +267,7 @@ def _source(
     tags = np.zeros_like(contents["words"])
     row = 0
     for each, count in zip(found, rows, strict=True):
-        # tags and intents that training lacks count as the first one in the loss; scores read names
-        numbers = np.array([number.get(tag, 0) for tag in each.tags], np.int32)
+        numbers = np.array([number.get(tag, -1) for tag in each.tags], np.int32)
         for segment in range(count):
             part = numbers[segment * encoder.length : (segment + 1) * encoder.length]
             tags[row + segment, : len(part)] = part
@@ -277,7 +275,7 @@ def _source(
     contents["tags"] = tags
     if facts.intents:
         known = {name: i for i, name in enumerate(facts.intents)}
-        label = np.array([known.get(each.label, 0) for each in found], np.int32)
+        label = np.array([known.get(each.label, -1) for each in found], np.int32)
         contents["label"] = np.repeat(label, rows)
     made = arrays(*info, contents)
     return TaggedSentences(made.arrays, made.info, tuple(found), tuple(rows))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -71,6 +74,18 @@ def test_synthetic_words_do_not_tell_their_tags() -> None:
         "fare",
         "ground",
     }
+
+
+def test_tags_and_intents_that_training_lacks_are_minus_1(tmp_path: Path) -> None:
+    for split, tag, label in (("train", "X", "p"), ("validation", "X", "q"), ("test", "Y", "r")):
+        span = {"start": 0, "end": 1, "label": tag}
+        rows = [{"text": "a b", "spans": [span], "label": each} for each in ("q", label)]
+        lines = "".join(f"{json.dumps(row)}\n" for row in rows)
+        (tmp_path / f"{split}.jsonl").write_text(lines)
+    splits = tagged.load("atis", tmp_path, 3)
+    assert splits.validation.arrays["tags"].tolist() == [[1, 0, 0]] * 2  # type: ignore[attr-defined]
+    assert splits.test.arrays["tags"].tolist() == [[-1, 0, 0]] * 2  # type: ignore[attr-defined]
+    assert splits.test.arrays["label"].tolist() == [1, -1]  # type: ignore[attr-defined]
 
 
 def test_other_names_are_refused() -> None:
