@@ -40,7 +40,7 @@ class Config:
     reader: Literal["words", "encoder"] = "words"
     pretrained: str = ""  # of a reader "encoder": a run, or weights .npz and a tokenizer .json
     fold: NonNegativeInt = 0
-    window: PositiveInt = 256  # words; a longer text is read in several
+    window: PositiveInt = 256  # words, of an encoder subwords; a longer text is read in several
     stride: PositiveInt = 128
     question: PositiveInt = 32
     characters: PositiveInt = 10  # bytes of a word
@@ -49,7 +49,7 @@ class Config:
     encoder: ContextEncoder = "gru"
     width: Annotated[int, Range(8)] = 96
     words: PositiveInt = 64
-    longest: PositiveInt = 16  # words of an answer
+    longest: PositiveInt = 16  # words of an answer, of an encoder subwords
     threshold: Annotated[float, Range(0.0, 1.0)] | None = None  # 0: always answers; None: chosen
     dropout: Rate = 0.3
     recipe: Recipe = Recipe("adamw", lr=2e-3, warmup=100, weight_decay=0.05, clip_norm=1.0)
@@ -71,7 +71,7 @@ def data(c: Config, source: DataSource) -> Splits:
     by_words = c.reader == "words"
     lengths = Lengths(c.window, c.stride, c.question, c.characters if by_words else 0)
     subwords = None if by_words else tokenizer.of_weights(c.pretrained or ASSET)
-    return questions.load(source, lengths, c.fold, c.negatives, c.rarest, subwords)
+    return questions.load(source, lengths, c.fold, c.negatives, c.rarest, subwords, c.longest)
 
 
 def build(c: Config, splits: Splits) -> Experiment:

@@ -9,9 +9,15 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int32, UInt8
 
-# marks that belong to the character before them: accents, variation selectors, skin tones
-_MARKS = "\u0300-\u036f\ufe0f\u200d\U0001f3fb-\U0001f3ff"
-_WORD = re.compile(rf"\w[\w{_MARKS}]*|[^\w\s](?:[{_MARKS}]|(?<=\u200d)[^\w\s])*")
+from dlcore.data.marks import MARKS
+
+_LETTER, _RUN = rf"\w[{MARKS}]*", rf"\w[\w{MARKS}]*"
+_SYMBOL = rf"[^\w\s](?:[{MARKS}]|(?<=\u200d)[^\w\s])*"
+_WORD = re.compile(f"{_RUN}|{_SYMBOL}")
+_TREEBANK = re.compile(
+    rf"https?://\S+|[@#]{_RUN}|(?:{_LETTER}\.){{2,}}|(?i:{_RUN}(?=n['’]t\b)|n['’]t\b)"
+    rf"|['’]{_RUN}|{_RUN}(?:[-.,:/&]{_RUN})*|{_SYMBOL}"
+)
 FLAGS = ("in_other", "prefix_in_other", "capital", "digit", "punctuation")
 _PREFIX = 4  # characters by which two forms of a word are recognised
 
@@ -31,12 +37,28 @@ class Words(NamedTuple):
 def words(text: str) -> Words:
     """Splits a text into runs of letters, digits and underscores, and single other characters.
 
-    Whitespace is left out. Combining accents stay with their letter; an emoji that is composed of
+    Whitespace is left out. Combining marks stay with their letter; an emoji that is composed of
     several characters is one word.
     """
     found = [(match.group(), *match.span()) for match in _WORD.finditer(text)]
     spans = np.array([each[1:] for each in found], np.int32).reshape(-1, 2)
     return Words([each[0] for each in found], spans)
+
+
+def words_of(text: str) -> list[tuple[int, int]]:
+    """Splits a text into words and single punctuation marks or symbols.
+
+    A URL ("https://...", up to the next whitespace), "U.S.", "1996-08-22" and "@name" are one word
+    each; an e-mail address is several. "John's" is two words, and so is "don't" ("do" and "n't"),
+    as in treebanks.
+
+    Args:
+        text: the text; whitespace belongs to no word.
+
+    Returns:
+        (start, end) of each in code points, so that text[start:end] is the word.
+    """
+    return [match.span() for match in _TREEBANK.finditer(text)]
 
 
 def flags(tokens: Sequence[str], others: Sequence[str]) -> UInt8[np.ndarray, "tokens 5"]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,11 @@ from dlcore.data.own import files
 from dlcore.data.own.found import SPLITS
 from dlcore.data.split import by_hash
 from dlcore.data.tag_schemes import Span, bio, to_bio
+from dlcore.data.word_spans import words_of
 from dlcore.errors import UsageError
 
 NAMED = (".conll", ".iob", ".bio")  # endings that only such files have
 SUFFIXES = (*NAMED, ".txt", ".tsv", ".jsonl")
-_LETTER = r"[\w\u0300-\u036f]"  # with combining accents
-_WORD = re.compile(
-    rf"https?://\S+|[@#]{_LETTER}+|(?:{_LETTER}\.){{2,}}|(?i:{_LETTER}+(?=n['’]t\b)|n['’]t\b)"
-    rf"|['’]{_LETTER}+|{_LETTER}+(?:[-.,:/&]{_LETTER}+)*|[^\w\s]"
-)
 _DOCUMENT = "-DOCSTART-"
 _Placed = tuple[str, "Tagged"]  # with its file and line
 
@@ -44,22 +39,6 @@ class Tagged:
     text: str
     offsets: tuple[tuple[int, int], ...]
     label: str = ""
-
-
-def words_of(text: str) -> list[tuple[int, int]]:
-    """Splits a text into words and single punctuation marks or symbols.
-
-    A URL ("https://...", up to the next whitespace), "U.S.", "1996-08-22" and "@name" are one word
-    each; an e-mail address is several. "John's" is two words, and so is "don't" ("do" and "n't"),
-    as in treebanks.
-
-    Args:
-        text: the text; whitespace belongs to no word.
-
-    Returns:
-        (start, end) of each in code points, so that text[start:end] is the word.
-    """
-    return [match.span() for match in _WORD.finditer(text)]
 
 
 def of_words(words: Sequence[str], tags: Sequence[str], label: str = "") -> Tagged:

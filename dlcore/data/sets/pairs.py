@@ -11,9 +11,10 @@ from jaxtyping import Int32, Integer
 
 from dlcore.data import tfds, tokenizer
 from dlcore.data.facts import Facts
+from dlcore.data.own import left_out
 from dlcore.data.own import pairs as own
 from dlcore.data.own.found import VERSION
-from dlcore.data.source import Arrays, Source, arrays
+from dlcore.data.source import Arrays, arrays
 from dlcore.data.splits import Splits, is_offline
 from dlcore.data.tokens import Subwords, bpe
 from dlcore.errors import UsageError
@@ -238,6 +239,8 @@ def load(
 ) -> Splits:
     """Loads pairs of sentences as splits of packed rows, `PairRows`.
 
+    Emits a UserWarning if pairs of a user's are longer than `longest`.
+
     Args:
         name: multi30k_en_de, German to English.
         source: "published"; "offline", two artificial languages; or a path to a user's pairs
@@ -269,13 +272,15 @@ def load(
     else:
         corpus = multi30k(*languages)
     subwords = joined(corpus, vocabulary)
-    found: dict[str, Source] = {}
+    found: dict[str, PairRows] = {}
     for split in ("train", "validation", "test"):
         rows = packed(corpus, subwords, split, length, longest if split == "train" else 0)
         texts = tuple(corpus.source[split]), tuple(corpus.target[split])
         by_hash = split in more.get("by_hash", ())
         info = dataclasses.replace(rows.info, split=f"{split} by hash") if by_hash else rows.info
         found[split] = PairRows(rows.arrays, info, *texts)
+    if isinstance(source, Path):
+        _warn_of_longer(found["train"], longest)
     held_out = [*corpus.source["validation"], *corpus.source["test"]]
     facts = Facts(
         source_tokenizer=tokenizer.to_facts(subwords),
@@ -286,6 +291,14 @@ def load(
         **more,
     )
     return Splits.of(found, facts=facts)
+
+
+def _warn_of_longer(train: PairRows, longest: int) -> None:
+    """Warns of pairs that no row has."""
+    every, kept = len(train.source_texts), int(train.arrays["pair"].max(1).sum())
+    rest = "tokens and left out; a larger --longest, or 0, keeps them"
+    counts = {"train": (every - kept, every)}
+    left_out.warn("pairs", counts, f"are longer than --longest {longest} {rest}")
 
 
 def _own(path: Path, reverse: bool) -> tuple[Corpus, tuple[str, str], tuple[str, ...]]:

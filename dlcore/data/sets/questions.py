@@ -10,10 +10,18 @@ import numpy as np
 
 from dlcore.data import tfds
 from dlcore.data.facts import Facts
+from dlcore.data.own import left_out
 from dlcore.data.own import questions as own
 from dlcore.data.own.found import VERSION
 from dlcore.data.sets import synthetic_questions
-from dlcore.data.sets.question_windows import Encoder, Lengths, Question, encoded, vocabulary
+from dlcore.data.sets.question_windows import (
+    Encoder,
+    Lengths,
+    Question,
+    QuestionWindows,
+    encoded,
+    vocabulary,
+)
 from dlcore.data.split import by_hash
 from dlcore.data.splits import Splits, is_offline
 from dlcore.data.tokens import Subwords
@@ -34,8 +42,11 @@ def load(
     negatives: float = 0.0,
     rarest: int = 2,
     subwords: Subwords | None = None,
+    longest: int = 0,
 ) -> Splits:
     """Loads questions with their texts as splits of `QuestionWindows`.
+
+    Emits a UserWarning if questions of a user's are truncated, or answers longer than `longest`.
 
     Args:
         source: "published": SQuAD 1.1's development set, of whose 48 articles 9 or 10 are for test,
@@ -48,6 +59,7 @@ def load(
             of their group (an article of the published set), see `unanswerable`.
         rarest: occurrences in training from which a word is in the vocabulary.
         subwords: a tokenizer, in place of a vocabulary of words; `lengths.characters` must be 0.
+        longest: tokens of the longest answer that the reader can give; 0: not known.
 
     Returns:
         Splits; `facts` has `encoder` (`Encoder.from_facts`), `vocabulary`, the number of tokens,
@@ -80,6 +92,7 @@ def load(
             for split, examples in found.splits.items()
         }
         made = _splits(by_split, info, names, lengths, negatives, rarest, subwords)
+        _warn_of_longer(by_split, made, longest)
         return made.with_facts(by_hash=found.by_hash)
     if is_offline(NAME, source):
         return _splits(
@@ -107,6 +120,26 @@ def _splits(
         for split, questions in shown.items()
     }
     return Splits.of(sources, facts=Facts(encoder=encoder.to_facts(), vocabulary=len(encoder)))
+
+
+def _warn_of_longer(by_split: BySplit, splits: Splits, longest: int) -> None:
+    """Warns of truncated questions, and of answers (the first of each question) out of reach."""
+    encoder = Encoder.from_facts(splits.facts.encoder)
+    most = encoder.lengths.question
+    answers, cut = dict[str, tuple[int, int]](), dict[str, tuple[int, int]]()
+    for split, given in by_split.items():
+        windows = splits[split]
+        assert isinstance(windows, QuestionWindows)
+        start, end = windows.arrays["start"], windows.arrays["end"]
+        found = len(np.unique(windows.number[(start > 0) & (end - start < longest)]))
+        answered = sum(bool(each.answers) for each in given)
+        answers[split] = (answered - found if longest else 0), answered
+        longer = sum(len(encoder.tokens(each.question).ids) > most for each in given)
+        cut[split] = longer, len(given)
+    rest = "or in no window as a whole: the reader cannot find them; a larger --longest finds more"
+    left_out.warn("answers", answers, f"are longer than --longest {longest} tokens, {rest}")
+    rest = "what follows is not read; a larger --question reads more"
+    left_out.warn("questions", cut, f"are longer than --question {most} tokens: {rest}")
 
 
 def unanswerable(questions: Sequence[Question], fraction: float, seed: int = 0) -> list[Question]:

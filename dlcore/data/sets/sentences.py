@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import warnings
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from jaxtyping import Int32, Integer
 
 from dlcore.data import tfds, tokenizer
 from dlcore.data.facts import Facts
+from dlcore.data.marks import MARKS
+from dlcore.data.own import left_out
 from dlcore.data.own import texts as own
 from dlcore.data.own.found import VERSION
 from dlcore.data.sets import embedded
@@ -25,15 +27,17 @@ from dlcore.options import DataSource
 
 SPECIALS = ("[pad]", "[sep]", "[mask]")  # models recognise padding by its index 0
 _POLARITY = "sentence_polarity:1.0.1"  # 1.0.0 has letters with accents in the wrong encoding
-_APART = re.compile(r"[^\w\s']|_")
+_APART = re.compile(rf"(?:[^\w\s'{MARKS}]|_)[{MARKS}]*")
 
 
 def plain(text: str) -> str:
     """Normalises a text: lower case, one space before each word and punctuation mark, "don 't".
 
-    Corpora with different conventions get the same spelling.
+    Corpora with different conventions get the same spelling, in Unicode's form NFC. Combining marks
+    stay with the character before them.
     """
-    spaced = _APART.sub(r" \g<0> ", text.lower()).replace("'", " '")
+    composed = unicodedata.normalize("NFC", text).lower()
+    spaced = _APART.sub(r" \g<0> ", composed).replace("'", " '")
     return "".join(f" {word}" for word in spaced.split())
 
 
@@ -281,19 +285,13 @@ def _source(
 
 def _warn_of_longer(sources: Mapping[str, Sentences]) -> None:
     """Warns of texts that are truncated: their rows end neither in padding nor in `[sep]`."""
-    longer = {}
+    counts, length = dict[str, tuple[int, int]](), 0
     for split, source in sources.items():
         tokens = np.asarray(source.arrays["tokens"])
         ends_early = (tokens[:, -1] != 0) & (tokens[:, -1] != tokens[:, 0])
-        if count := int(ends_early.sum()):
-            longer[split] = f"{count:,} of {len(tokens):,} texts of {split}"
-    if longer:
-        length = tokens.shape[1]
-        warnings.warn(
-            f"{', '.join(longer.values())} are longer than --length {length}: what follows is not"
-            " read; a larger --length reads more",
-            stacklevel=2,
-        )
+        counts[split], length = (int(ends_early.sum()), len(tokens)), tokens.shape[1]
+    rest = "what follows is not read; a larger --length reads more"
+    left_out.warn("texts", counts, f"are longer than --length {length}: {rest}")
 
 
 def _facts(classes: Sequence[str], subwords: Subwords, length: int) -> Facts:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from dlcore.data.own.tagged import is_columns, load, of_text, words_in, words_of
+from dlcore.data.own.tagged import is_columns, load, of_text, words_in
 from dlcore.data.own.tagged_summary import summary
 from dlcore.data.sets import tagged as sets
 from dlcore.data.tag_schemes import Span
+from dlcore.data.word_spans import words_of
 from dlcore.errors import UsageError
 
 pytestmark = pytest.mark.quick

@@ -88,6 +88,12 @@ def test_of_each_file_of_a_corpus_the_last_tenth_is_for_validation(tmp_path: Pat
     assert before < {*corpus.load(tmp_path / "own")["train"]}
 
 
+def test_windows_line_ends_of_a_corpus_are_those_of_linux(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("".join(LINES).replace("\n", "\r\n").encode())
+    write(tmp_path / "b.txt", "".join(LINES))
+    assert corpus.load(tmp_path / "a.txt") == corpus.load(tmp_path / "b.txt")
+
+
 @pytest.mark.parametrize("layout", ["characters", "windows", "documents", "lines"])
 def test_a_corpus_in_each_layout_with_a_vocabulary_of_its_own(tmp_path: Path, layout: str) -> None:
     for split, part in (("train", LINES[:80]), ("validation", LINES[80:90]), ("test", LINES[90:])):
@@ -202,3 +208,17 @@ def test_own_texts_that_are_cut_off_are_counted(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         sentences.load("clinc_oos", tmp_path, subwords, length + 20)
+
+
+def test_own_pairs_that_are_too_long_to_train_on_are_counted(tmp_path: Path) -> None:
+    said = made.sentence_pairs()
+    for split, more in (("train", [("ab " * 40, "c"), ("a", "bc " * 40)]), ("validation", [])):
+        write(tmp_path / f"{split}.tsv", "".join(f"{a}\t{b}\n" for a, b in [*said, *more]))
+    write(tmp_path / "test.tsv", f"{'ab ' * 40}\tc\n")
+    message = f"^2 of {len(said) + 2} pairs of train are longer than --longest 30 tokens and left"
+    with pytest.warns(UserWarning, match=message) as warned:
+        pair_sets.load("multi30k_en_de", tmp_path, 300, 32, 30)
+    assert len(warned) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pair_sets.load("multi30k_en_de", tmp_path, 300, 32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,24 @@ def test_own_questions(tmp_path: Path) -> None:
     assert answerable[str(records[1]["context"])].answers == ("Zoé", "Émile1")
     assert answerable[str(records[0]["context"])].answers == ()
     assert splits.facts.by_hash == ["validation", "test"]
+
+
+def test_own_answers_and_questions_that_are_not_read_whole_are_counted(tmp_path: Path) -> None:
+    for split, count in (("train", 4), ("validation", 2), ("test", 2)):
+        records = lines_of(count)
+        records[0] = {**records[0], "answer": "Émile0 met"}
+        write(tmp_path / f"{split}.jsonl", records)
+    write(tmp_path / "train.jsonl", [*lines_of(3), {**lines_of(1)[0], "question": "Who was it?"}])
+    with pytest.warns(UserWarning) as warned:  # noqa: PT030
+        questions.load(tmp_path, Lengths(16, 8, 3, 4), longest=1)
+    assert [str(each.message).partition(": ")[0] for each in warned] == [
+        "1 of 2 answers of validation, 1 of 2 answers of test are longer than --longest 1 tokens,"
+        " or in no window as a whole",
+        "1 of 4 questions of train are longer than --question 3 tokens",
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        questions.load(tmp_path, Lengths(16, 8, 4, 4), longest=2)
 
 
 @pytest.mark.parametrize(

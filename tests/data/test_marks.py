@@ -1,0 +1,44 @@
+"""Marks stay with the character before them wherever texts are split into words."""
+
+from __future__ import annotations
+
+import re
+import sys
+import unicodedata
+
+import pytest
+
+from dlcore.data.marks import MARKS
+from dlcore.data.sets.sentences import plain
+from dlcore.data.word_spans import words, words_of
+
+pytestmark = pytest.mark.quick
+
+
+@pytest.mark.parametrize(
+    "text", ["हिन्दी में", "ที่นี่ ครับ", "שָׁלוֹם לָךְ", "cafe\u0301 no\u0308e\u0308l", "❤\ufe0f 👍🏽"]
+)
+def test_words_keep_their_marks(text: str) -> None:
+    for found in (words(text).spans.tolist(), words_of(text)):
+        assert [text[start:end] for start, end in found] == text.split()
+    assert plain(text).split() == unicodedata.normalize("NFC", text).split()
+    assert plain(plain(text)) == plain(text)
+
+
+def test_composed_and_decomposed_accents_are_spelt_alike() -> None:
+    assert plain("Cafe\u0301, NAI\u0308VE!") == plain("Café, NAÏVE!") == " café , naïve !"
+
+
+def test_a_mark_joins_no_symbol_to_the_next_word() -> None:
+    text = "🙂\ufe0fok 👩🏽\u200d🚀!"
+    expected = ["🙂\ufe0f", "ok", "👩🏽\u200d🚀", "!"]
+    assert [text[start:end] for start, end in words_of(text)] == expected
+    assert words(text).words == expected
+
+
+def test_all_marks_of_unicode_are_among_them() -> None:
+    every = "".join(map(chr, range(sys.maxunicode + 1)))
+    marks = "".join(c for c in every if unicodedata.category(c)[0] == "M")
+    others = set(re.findall(f"[{MARKS}]", every)) - {*marks}
+    assert re.fullmatch(f"[{MARKS}]+", marks)
+    assert others == {"\u200c", "\u200d", *map(chr, range(0x1F3FB, 0x1F400))}
