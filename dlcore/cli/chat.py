@@ -156,21 +156,19 @@ def _converse(conversation: Conversation, line_break: str) -> None:
     if sys.stdin.isatty():
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401  lines can be edited, and called back
-    written = ""  # the model's last answer
     while (line := _line()) is not None:
         if line == "/exit":
             return
         if line == "/reset":
             conversation.reset()
-            written = ""
             _note("the conversation begins anew")
             continue
         if line.startswith("/"):
             _note(f"there is no command {line.split()[0]}. {HELP}")
             continue
-        begin = line_break if written and not written.endswith("\n") else ""
+        begin = line_break if conversation.turn and not conversation.ends_line else ""
         if _add(conversation, begin, line, line_break):
-            written = _show(conversation)
+            _show(conversation)
 
 
 def _line() -> str | None:
@@ -198,14 +196,12 @@ def _add(conversation: Conversation, begin: str, line: str, end: str) -> bool:
     return True
 
 
-def _show(conversation: Conversation) -> str:
-    """Print an answer as it grows, until Ctrl-C at the latest; the text of it."""
-    parts: list[str] = []
+def _show(conversation: Conversation) -> None:
+    """Print an answer as it grows, until Ctrl-C at the latest."""
     with _interruptible() as interrupted:
         for part in conversation.answer():
             sys.stdout.write(part)
             sys.stdout.flush()
-            parts.append(part)
             if interrupted:
                 break
     if interrupted:
@@ -217,7 +213,6 @@ def _show(conversation: Conversation) -> str:
             f"the context was full: the first {conversation.forgotten} tokens of the conversation"
             " were forgotten during this answer"
         )
-    return "".join(parts)
 
 
 @contextlib.contextmanager

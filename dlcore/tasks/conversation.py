@@ -155,6 +155,12 @@ class Conversation:
             None,
         )
 
+    @property
+    def ends_line(self) -> bool:
+        """Whether the text ends in a line break, such as one of a stop text."""
+        last = min(self.tokens[-1], len(self.model.tokenizer) - 1) if self.tokens else None
+        return last is not None and self.model.tokenizer.decode(np.array([last])).endswith("\n")
+
     def prompt(self, text: str) -> tuple[int, int]:
         """Appends a person's text, with the chat template where the model has one.
 

@@ -123,11 +123,13 @@ class StoryPredictor:
 
         Returns:
             ({"question", "answer", "probability", "evidence", "start", "end", "unknown_words",
-            "sentences_left_out"}, an `Evidence`) of each. The evidence is the sentence with the
-            greatest attention of any hop, context[start:end], which the `Evidence` marks in the
-            story. The network reads the question and at most the last `encoder.sentences` sentences
-            of the story; "sentences_left_out" is the number of the others. "unknown_words" are the
-            words of what is read that `encoder.vocabulary` lacks, sorted.
+            "sentences_left_out", "words_left_out"}, an `Evidence`) of each. The evidence is the
+            sentence with the greatest attention of any hop, context[start:end], which the
+            `Evidence` marks in the story. The network reads the question and at most the last
+            `encoder.sentences` sentences of the story; "sentences_left_out" is the number of the
+            others. Of each of these texts it reads the first `encoder.length` words;
+            "words_left_out" is the number of the others.
+            "unknown_words" are the words of what is read that `encoder.vocabulary` lacks, sorted.
         """
         stories = [each.story for each in items]
         batch = {**self.encoder.encode(stories), "row": np.arange(len(items), dtype=np.int32)}
@@ -139,7 +141,8 @@ class StoryPredictor:
         answer, question = self.encoder.answers[int(p.argmax())], item.story.question
         start, end = item.spans[attended(item.story, attention)]
         texts = (*item.story.sentences[-self.encoder.sentences :], question)
-        known = {*self.encoder.vocabulary}
+        known, length = {*self.encoder.vocabulary}, self.encoder.length
+        split = [words(text) for text in texts]
         record = {
             "question": question,
             "answer": answer,
@@ -147,18 +150,21 @@ class StoryPredictor:
             "evidence": item.context[start:end],
             "start": start,
             "end": end,
-            "unknown_words": sorted({w for text in texts for w in words(text)} - known),
+            "unknown_words": sorted({word for each in split for word in each[:length]} - known),
             "sentences_left_out": len(item.story.sentences) + 1 - len(texts),
+            "words_left_out": sum(len(each[length:]) for each in split),
         }
         spans = (Span(start, end, "attention", "prompt"),)
         return record, Evidence(f"{question} {answer}", item.context, spans)
 
     def line(self, answer: Mapping[str, object]) -> str:
-        """Formats an answer: question, answer, probability, evidence, and unknown words if any."""
+        """Formats an answer: question, answer, probability, evidence, and what was not read."""
         said = f"{answer['question']}  {answer['answer']}  {answer['probability']:.3f}"
         unknown = answer["unknown_words"]
         assert isinstance(unknown, list)
         note = f"  (unknown: {', '.join(unknown)})" if unknown else ""
+        if left_out := answer["words_left_out"]:
+            note += f"  (the last words of long sentences were left out: {left_out})"
         return f"{said}  {answer['evidence']}{note}"
 
     @functools.cached_property

@@ -26,6 +26,7 @@ from dlcore.models.gpt import Size
 from dlcore.models.gpt_generation import generate
 from dlcore.tasks.conversation import Conversation, Sampling
 from tests.child import LIMIT, environment
+from tests.tasks.test_conversation import SYMBOLS, conversation
 
 CONTEXT = 16
 # Ctrl-C reaches those whose controlling terminal this is.
@@ -220,3 +221,17 @@ def test_a_second_interruption_of_an_answer_ends_the_program(run: Path) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     talking = Conversation(model.text_model, model.state, Sampling(max_tokens=1))
     assert talking.prompt("a") == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "stop", "text"),
+    [("a\n", "\n", "b\na\nc\na\n"), ("ad", "d", "b\nad\nc\nad"), ("d", "d", "b\nd\nc\nd")],
+)
+def test_a_turn_begins_on_a_line_of_its_own(
+    drawn: str, stop: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talking = conversation(stop=(stop,))
+    monkeypatch.setattr(talking, "_drawn", lambda key: iter(SYMBOLS.encode(drawn).tolist()))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("b\nc\n"))
+    chat._converse(talking, "\n")
+    assert SYMBOLS.decode(np.array(talking.tokens)) == text

@@ -53,3 +53,13 @@ def test_stories_show_what_was_attended_to(tmp_path: Path, monkeypatch: pytest.M
     file.write_text(f"\n{line}\n")
     assert each.items([file], []) == each.items([], [line])
     assert stories.attended(story, np.array([[0.1, 0.9]])) == 1  # of the last two sentences
+
+
+def test_words_that_are_not_read_are_counted_and_not_unknown() -> None:
+    encoder = Encoder(("mary", "left", "who"), ("hall", "garden"), 1, 2)
+    each = stories.StoryPredictor(None, encoder, stories.StoryOptions())  # type: ignore[arg-type]
+    item = each.item({"question": "Who went there?", "context": "John ran. Mary left in haste."})
+    answer, _ = each._answer(item, np.array([0.0, 3.0]), np.array([[1.0]]))
+    assert answer["unknown_words"] == ["went"]
+    assert (answer["sentences_left_out"], answer["words_left_out"]) == (1, 3)
+    assert each.line(answer).endswith("  (the last words of long sentences were left out: 3)")

@@ -32,7 +32,7 @@ def find(path: Path) -> Found:
 
 
 def _document(file: Path, problems: list[str]) -> list[Example]:
-    text = files.text(file)
+    text = files.text(file).replace("\r\n", "\n")
     if text.strip():
         return [Example(str(file), (text,))]
     problems.append(f"{file} holds no text: remove it")

@@ -154,7 +154,7 @@ def _cut(file: Path, size: int) -> int:
 
 
 def _blocks(file: Path, start: int = 0, stop: int | None = None) -> Iterator[str]:
-    """The characters start..stop of a file, in blocks of about `_BLOCK`.
+    r"""The characters start..stop of a file, in blocks of about `_BLOCK`; "\r\n" is one, "\n".
 
     A block ends after a line end between two characters that are no white space, where it has one:
     there every tokenizer cuts, so that blocks give the tokens of the whole. A text without such
@@ -164,6 +164,9 @@ def _blocks(file: Path, start: int = 0, stop: int | None = None) -> Iterator[str
     try:
         with file.open(encoding="utf-8-sig", newline="") as opened:
             while content := opened.read(_BLOCK):
+                while content.endswith("\r") and (more := opened.read(1)):
+                    content += more  # "\r\n" is in one block
+                content = content.replace("\r\n", "\n")
                 first = max(start - position, 0)
                 last = len(content) if stop is None else max(min(stop - position, len(content)), 0)
                 position += len(content)

@@ -66,11 +66,29 @@ def test_decoding_gives_the_texts_back(tmp_path: Path, kind: str) -> None:
     folder = quiet([texts(tmp_path)], kind, tmp_path / "out")
     used = tokenizer.from_facts(token_shards.read_facts(folder)["tokenizer"])
     separator = "" if kind.startswith("bpe") else "\n\n"
-    expected = [file.read_bytes().decode() for file in sorted(texts(tmp_path).iterdir())]
+    files = sorted(texts(tmp_path).iterdir())
+    expected = [file.read_bytes().decode().replace("\r\n", "\n") for file in files]
     parts = [used.decode(split_of(folder, split)) for split in ("train", "validation")]
     assert sum(map(len, parts)) == sum(map(len, expected)) + 2 * len(separator)
     assert parts[0].startswith(expected[0][:1000])
     assert parts[1].endswith(expected[1][-100:])
+
+
+@pytest.mark.parametrize("block", [1, 2, 5, 700])
+def test_windows_line_ends_are_those_of_linux(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(prepare_text, "_BLOCK", block)
+    found = []
+    for name, end in (("linux", "\n"), ("windows", "\r\n")):
+        file = tmp_path / name / "a.txt"
+        file.parent.mkdir()
+        file.write_bytes("".join(LINES[:12]).replace("\n", end).encode() + b"\r\r\nz")
+        folder = quiet([file], "characters", tmp_path / f"{name}.tokens")
+        found.append([split_of(folder, split).tolist() for split in ("train", "validation")])
+        direct = text.load("tiny_shakespeare", file, 8)
+        assert direct.validation.text.tolist() == found[-1][1]
+    assert found[0] == found[1]
 
 
 def test_byte_pairs_of_blocks_are_those_of_whole_documents(tmp_path: Path) -> None:
