@@ -60,7 +60,7 @@ def build(c: Config, splits: Splits) -> Experiment:
     def pixels(batch, key, train):
         return batch["image"].astype(jnp.float32), jnp.zeros(len(batch["row"])), batch["label"]
 
-    model = Model("net", UNet(c.width, c.depth, classes), inputs=pixels)
+    model = Model("net", UNet(c.width, c.depth, classes), inputs=pixels, unrounded=(1,))
 
     def loss(params, extra, batch, key, train):
         x, row = image_inputs.signed(batch, key, train), batch["row"]

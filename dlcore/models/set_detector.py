@@ -37,14 +37,15 @@ def positions(points: Array, width: int) -> Array:
         width: a multiple of 4.
 
     Returns:
-        [..., width].
+        [..., width], dtype of `points`; computed in float32 at least.
 
     Source: Carion et al. 2020, app. A.4, with other frequencies.
     """
-    frequencies = 2 * math.pi * 2.0 ** jnp.linspace(0, 4, width // 4, dtype=points.dtype)
+    acc_dtype = jnp.promote_types(points.dtype, jnp.float32)
+    frequencies = 2 * math.pi * 2.0 ** jnp.linspace(0, 4, width // 4, dtype=acc_dtype)
     frequencies = frequencies.reshape((1,) * points.ndim + (-1,))
-    angle = (points[..., None] * frequencies).reshape(*points.shape[:-1], -1)
-    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], -1)
+    angle = (points.astype(acc_dtype)[..., None] * frequencies).reshape(*points.shape[:-1], -1)
+    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], -1).astype(points.dtype)
 
 
 class DecoderBlock(nn.Module):
@@ -130,20 +131,23 @@ class SetDetector(nn.Module):
 
         Returns:
             [layers, batch, grid ** 2, classes + 4]: logits, and boxes (left, top, right, bottom)
-            in pixels; the last layer's are the detections, the others are trained too.
+            in pixels; the last layer's are the detections, the others are trained too. float32
+            where `x` is bfloat16, which would round a side by up to half a pixel.
 
         Raises:
             UsageError, ValueError: as `Pyramid`.
         """
-        canvas = jnp.asarray([x.shape[2], x.shape[1]] * 2, x.dtype)
+        acc_dtype = jnp.promote_types(x.dtype, jnp.float32)  # of points, sizes, boxes and outputs
+        canvas = jnp.asarray([x.shape[2], x.shape[1]] * 2, acc_dtype)
         cells = Pyramid(self.widths, self.blocks, self.patch, self.groups, name="pyramid")(x)
         batch, h, w, _ = cells.shape
         image = nn.Dense(self.width, name="features")(cells.reshape(batch, h * w, -1))
         image = LayerNorm(name="norm_features")(image)
         middles = np.stack(np.meshgrid((np.arange(w) + 0.5) / w, (np.arange(h) + 0.5) / h), -1)
-        image_place = positions(jnp.asarray(middles.reshape(1, -1, 2), x.dtype), self.width)
+        centres = jnp.asarray(middles.reshape(1, -1, 2), acc_dtype)
+        image_place = positions(centres, self.width).astype(x.dtype)
         points = self.param("points", _on_a_grid, (self.grid**2, 2), jnp.float32)
-        point = jnp.broadcast_to(points.astype(x.dtype), (batch, *points.shape))
+        point = jnp.broadcast_to(points.astype(acc_dtype), (batch, *points.shape))
         size = jnp.full_like(point, math.log(_SIZE))
         shape = (self.grid**2, self.width)
         embedded = self.param("queries", nn.initializers.normal(1.0), shape, jnp.float32)
@@ -155,18 +159,18 @@ class SetDetector(nn.Module):
         )
         for layer in range(self.layers):
             place = nn.Dense(self.width, name=f"place_{layer}")(
-                positions(jax.nn.sigmoid(point), self.width)
+                positions(jax.nn.sigmoid(point), self.width).astype(x.dtype)
             )
             query = DecoderBlock(self.width, self.heads, name=f"layer_{layer}")(
                 query, place, image, image_place
             )
             read = LayerNorm(name=f"norm_{layer}")(query)
             hidden = jax.nn.relu(nn.Dense(self.width, name=f"hidden_{layer}")(read))
-            change = nn.Dense(4, kernel_init=small, name=f"box_{layer}")(hidden)
+            change = nn.Dense(4, kernel_init=small, name=f"box_{layer}")(hidden).astype(acc_dtype)
             point, size = point + change[..., :2], jnp.minimum(size + change[..., 2:], 0.0)
             middle, half = jax.nn.sigmoid(point), jnp.exp(size) / 2
             boxes = jnp.concatenate([middle - half, middle + half], -1) * canvas[None, None]
-            outputs.append(jnp.concatenate([classify(read), boxes.astype(read.dtype)], -1))
+            outputs.append(jnp.concatenate([classify(read).astype(acc_dtype), boxes], -1))
             # a layer refines the boxes of the one before, and does not train it (Zhu et al. 2021)
             point, size = jax.lax.stop_gradient((point, size))
         return jnp.stack(outputs)

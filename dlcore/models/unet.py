@@ -29,12 +29,17 @@ def waves(
             everywhere.
 
     Returns:
-        [batch, size], dtype of `time`.
+        [batch, size], dtype of `time`; computed in float32 at least, since in bfloat16 the angles
+        of the highest frequencies would be off by radians.
 
     Source: Vaswani et al. 2017, sec. 3.5.
     """
-    angle = time[:, None] * jnp.geomspace(1.0, fastest, size // 2, dtype=time.dtype)[None]
-    return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], -1)
+    acc_dtype = jnp.promote_types(time.dtype, jnp.float32)
+    angle = (
+        time.astype(acc_dtype)[:, None]
+        * jnp.geomspace(1.0, fastest, size // 2, dtype=acc_dtype)[None]
+    )
+    return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], -1).astype(time.dtype)
 
 
 class Block(nn.Module):
@@ -67,7 +72,8 @@ class UNet(nn.Module):
     """Predicts the velocity of a flow at an image, given the time and a class.
 
     Maps images [batch, height, width, c], whose height and width 4 divides, times in [0, 1] [batch]
-    and labels [batch] to velocities, of the shape of the images.
+    and labels [batch] to velocities, of the shape of the images. In a `Model` the times, argument
+    1, are to be `unrounded`.
 
     Attributes:
         width: channels at half of the image's size; at a quarter twice as many.
@@ -90,10 +96,11 @@ class UNet(nn.Module):
 
         Args:
             images: [batch, height, width, c]; 4 divides height and width.
-            time: [batch], in [0, 1].
+            time: [batch], in [0, 1]; float32 also where the images are bfloat16.
             label: class of each image [batch], or `classes` for none.
         """
-        conditioning = nn.Dense(4 * self.width)(waves(time, 2 * self.width))
+        embedded = waves(time, 2 * self.width).astype(images.dtype)
+        conditioning = nn.Dense(4 * self.width)(embedded)
         # As large as the embedding of time: with Flax's small default, training ignored the class
         # for a thousand steps.
         class_embedding = nn.Embed(

@@ -45,10 +45,13 @@ class Model:
         collect: the variable collection that layers write by `sow` and `__call__` makes mutable; y
             is then (y, {collection: values}). "": none. Only for modules that have no collections
             in `extra`.
+        unrounded: positions of the arguments that are never rounded, see below; the network casts
+            what it computes of them.
 
     Precision: where all floating parameters of the module are bfloat16 (`--precision bf16`), the
-    float32 arrays among the arguments are cast to bfloat16 after `inputs`. No other array of a
-    batch is cast, and with other parameters the arguments are not changed.
+    float32 arrays among the arguments are cast to bfloat16 after `inputs`, but those of
+    `unrounded`. No other array of a batch is cast, and with other parameters the arguments are not
+    changed.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Model:
     inputs: Inputs
     output: Callable[[Tree, Batch], Tree] | None = None
     collect: str = ""
+    unrounded: tuple[int, ...] = ()
 
     def init(self, key: PRNGKeyArray, batch: Batch) -> dict[str, Tree]:
         """Initialises the network's variables.
@@ -119,7 +123,11 @@ class Model:
             name: value for name, value in (("train", train), ("row", row)) if name in accepted
         }
         if _is_bfloat16(params[self.name]):
-            arguments, keywords = jax.tree.map(_rounded, (arguments, keywords))
+            arguments = tuple(
+                x if i in self.unrounded else jax.tree.map(_rounded, x)
+                for i, x in enumerate(arguments)
+            )
+            keywords = jax.tree.map(_rounded, keywords)
         return apply(self.net, self.name, params, extra, *arguments, key=key, **options, **keywords)
 
     def on(self, params: Params, extra: Extra, *arguments: Tree, **keywords: Tree) -> Tree:

@@ -21,10 +21,10 @@ def with_precision(
     """Returns objectives that compute in the given precision, in training and in evaluation.
 
     With "bf16" the loss receives parameters rounded to bfloat16, and a `Model` rounds the float32
-    arguments of a network with such parameters too. Nothing else of a batch is rounded: targets,
-    weights and boxes keep their bits. Gradients pass back through the cast, so that parameters,
-    optimizer state and updates stay float32. `step.mean` sums in float32, and losses cast their
-    logits themselves.
+    arguments of a network with such parameters too, but those that it declares `unrounded`. Nothing
+    else of a batch is rounded: targets, weights and boxes keep their bits. Gradients pass back
+    through the cast, so that parameters, optimizer state and updates stay float32. `step.mean` sums
+    in float32, and losses cast their logits themselves.
 
     Args:
         objectives: {name: Objective}.

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from dlcore.models.unet import UNet, waves
+from tests.child import built
 
 NET = UNet(width=4, depth=(1, 1), classes=3)
 IMAGES = np.random.default_rng(0).standard_normal((2, 8, 8, 1)).astype(np.float32)
@@ -64,3 +65,25 @@ def test_waves_by_hand() -> None:
     np.testing.assert_allclose(
         found, [[np.cos(0.25), np.cos(25), np.sin(0.25), np.sin(25)]], atol=1e-5
     )
+
+
+@pytest.mark.slow
+def test_waves_of_bfloat16_are_those_of_float32() -> None:
+    time = jnp.array([0.2, 0.7], jnp.bfloat16)
+    found, expected = waves(time, 8), waves(time.astype(jnp.float32), 8)
+    assert found.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(found, expected.astype(jnp.bfloat16))
+
+
+@pytest.mark.slow
+def test_times_that_are_equal_in_bfloat16_give_different_outputs() -> None:
+    """In the precision in which the network of the page is trained with --precision bf16."""
+    (model,) = built("flow_mnist").models
+    variables = jax.jit(model.net.init)(jax.random.key(1), *ARGS)
+    rounded = jax.tree.map(lambda x: (x + 0.1).astype(jnp.bfloat16), variables["params"])
+    time = np.array([0.7, 0.7005], np.float32)
+    assert len({*time.astype(jnp.bfloat16).tolist()}) == 1
+    same = IMAGES[:1].repeat(2, 0), time, np.array([0, 0])
+    first, second = np.asarray(jax.jit(model.on)({"net": rounded}, {}, *same))
+    assert first.dtype == jnp.bfloat16
+    assert (first != second).any()

@@ -183,3 +183,23 @@ def test_two_models_of_one_name_are_refused_and_a_model_can_be_a_key() -> None:
     assert {model: 1}[model] == 1
     made = init_of([model])["net"](KEY, BATCH)
     jax.tree.map(np.testing.assert_array_equal, made, model.init(KEY, BATCH))
+
+
+class Two(nn.Module):
+    """Returns its two arguments."""
+
+    @nn.compact
+    def __call__(self, x: Array, y: Array) -> tuple[Array, Array]:
+        self.param("weight", nn.initializers.ones, (1,), jnp.float32)
+        return x, y
+
+
+def test_an_argument_that_is_declared_so_is_never_rounded() -> None:
+    model = Model("net", Two(), lambda batch, *_: (batch["target"],) * 2, unrounded=(1,))
+    rounded = {"net": {"weight": jnp.ones(1, jnp.bfloat16)}}
+    for x, y in (
+        model(rounded, {}, BATCH, KEY, True)[0],
+        model.on(rounded, {}, BATCH["target"], BATCH["target"]),
+    ):
+        assert x.dtype == jnp.bfloat16
+        np.testing.assert_array_equal(y, BATCH["target"])
