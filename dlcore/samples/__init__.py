@@ -13,7 +13,7 @@ A new kind of sample is one class anywhere with a `title` and a method `parts`:
 """
 
 from dlcore.samples.basic import Animations, Figure, Images, Plot, Sample, Table, Text
-from dlcore.samples.parts import Part, Series, Span
+from dlcore.samples.parts import Part, Series, Span, evenly
 from dlcore.samples.writer import PartWriter
 
 __all__ = [
@@ -28,4 +28,5 @@ __all__ = [
     "Span",
     "Table",
     "Text",
+    "evenly",
 ]

@@ -24,6 +24,7 @@ Part = dict[str, Any]
 
 AXIS_LIMIT = 1e100  # largest magnitude on an axis: differences of such numbers stay finite
 PLOT_VALUES = 200_000  # points of one plot; larger data belong in a file of their own
+SERIES_VALUES = 50_000  # points of a series that `evenly` chooses
 TEXT_SPANS = 10_000  # marked spans of one text
 COLOURS = 10  # of spans and series; beyond, they repeat
 MARKS = ("prompt", "right", "wrong")  # colours of spans that carry a meaning
@@ -65,6 +66,21 @@ class Span:
     end: int
     label: str = ""
     colour: int | str = 0
+
+
+def evenly(count: int, label: str) -> tuple[np.ndarray, str]:
+    """Chooses the points of a series with a point for each example, as many as a plot can show.
+
+    Args:
+        count: number of examples.
+        label: of the series or the axis.
+
+    Returns:
+        Indices of all examples, or of `SERIES_VALUES` at equal distances where there are more; and
+        the label, which then says how many of them are shown.
+    """
+    index = np.linspace(0, count - 1, min(count, SERIES_VALUES)).astype(int)
+    return index, label if len(index) == count else f"{label}, {len(index):,} of {count:,} shown"
 
 
 def problem(part: object) -> str | None:

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from dlcore.data.sets.tables import Folds
 from dlcore.metrics.calibration import reliability
 from dlcore.metrics.known import Metric
-from dlcore.samples import Plot, Sample, Series, Table
+from dlcore.samples import Plot, Sample, Series, Table, evenly
 from dlcore.tasks.confusion import cross_validated
 from dlcore.train.evaluators import Evaluator, OfState
 from dlcore.train.model import Model
@@ -270,7 +270,9 @@ def regression_samples(
         y = folds.source.arrays["y"]
         predicted = regression_predictions(model, folds, state)[""][0]
         ends = np.array([y.min(), y.max()])
-        series = (Series("examples", y, predicted, points=True), Series("exact", ends, ends))
+        drawn, label = evenly(len(y), "examples")
+        points = Series(label, y[drawn], predicted[drawn], points=True)
+        series = (points, Series("exact", ends, ends))
         scores = _regression_scores(model, folds, state)
         rows = [
             (name, scores[f"{kind}r2"], scores[f"{kind}rmse"]) for kind, name in _MODELS.items()

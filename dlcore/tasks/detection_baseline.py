@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from dlcore.data.source import Source
+from dlcore.data.source import Arrays, Batch, Partnered, Source
 from dlcore.metrics.detection import Objects, pairwise_iou
 
 _EACH = 30  # boxes of each class
+_FIELDS = ("boxes", "label", "count", "extent")
+_CHUNK = 256  # examples that are read at a time
 _STEP = 0.5  # distance of the boxes that are tried, in sizes of a box
 
 
@@ -19,13 +21,14 @@ def constant(source: Source, classes: int) -> Objects:
     object of the class is at least 0.5; the 30 most confident boxes of each class are kept.
 
     Args:
-        source: training examples, see `dlcore.data.sets.detection.load`.
+        source: training examples, see `dlcore.data.sets.detection.load`; partners of theirs, as for
+            mosaics, are not read.
         classes: number of classes.
 
     Returns:
         Boxes in pixels of the canvas; none of a class without objects.
     """
-    batch = source.gather(np.arange(len(source)))
+    batch = _without_images(source)
     there = np.arange(batch["boxes"].shape[1]) < batch["count"][:, None]
     boxes, labels, confidence = [np.zeros((0, 4))], [np.zeros(0, int)], [np.zeros(0)]
     for label in range(classes):
@@ -42,6 +45,20 @@ def constant(source: Source, classes: int) -> Objects:
         confidence.append(hit[best] / len(there))
         labels.append(np.full(len(best), label))
     return Objects(np.concatenate(boxes), np.concatenate(labels), np.concatenate(confidence))
+
+
+def _without_images(source: Source) -> Batch:
+    """`_FIELDS` of all examples: all their images would not fit into memory."""
+    if isinstance(source, Partnered):
+        source = source.source
+    if isinstance(source, Arrays):
+        source = Arrays({name: source.arrays[name] for name in _FIELDS}, source.info)
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in _FIELDS}
+    for start in range(0, len(source), _CHUNK):
+        rows = source.gather(np.arange(start, min(start + _CHUNK, len(source))))
+        for name, read in parts.items():
+            read.append(rows[name])
+    return {name: np.concatenate(read) for name, read in parts.items()}
 
 
 def _grid(boxes: np.ndarray, extent: np.ndarray) -> np.ndarray:

@@ -17,6 +17,8 @@ from dlcore.tasks.detection import Detect, objects
 from dlcore.tasks.reliability import diagram
 from dlcore.train.step import State
 
+_POINTS = 400  # of a drawn curve
+
 
 def samples(
     title: str, detect: Detect, splits: Splits, split: str = "test", count: int = 9
@@ -148,15 +150,19 @@ def _digits(*values: float) -> tuple[float, ...]:
 
 
 def _curve(title: str, matched: Matches, classes: Sequence[str]) -> Plot:
-    """Precision by recall, all classes together and each by itself."""
-    lines = []
+    """Precision by recall, all classes together and each by itself.
+
+    Between detections the curves are interpolated: a plot with a point for each detection of a
+    large set could not be shown.
+    """
+    lines, grid = [], np.linspace(0, 1, _POINTS)
     for name, mine in [("all", np.ones(len(matched.label), bool))] + [
         (name, matched.label == k) for k, name in enumerate(classes[:9])
     ]:
         right = np.cumsum(matched.correct[mine])
         count = np.arange(1, len(right) + 1)
         if len(right) and right[-1]:
-            lines.append(Series(name, right / right[-1], right / count))
+            lines.append(Series(name, grid, np.interp(grid, right / right[-1], right / count)))
     x = "fraction of the objects found at all"
     return Plot(f"{title}: precision at IoU 0.5", x, "precision", tuple(lines))
 

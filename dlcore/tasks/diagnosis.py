@@ -18,7 +18,7 @@ from dlcore.data.stream import in_order
 from dlcore.metrics import diagnosis as metrics
 from dlcore.metrics.calibration import reliability
 from dlcore.metrics.known import Metric
-from dlcore.samples import Plot, Sample, Series, Table, Text
+from dlcore.samples import Plot, Sample, Series, Table, Text, evenly
 from dlcore.tasks import class_probabilities, classification
 from dlcore.tasks.reliability import diagram
 from dlcore.train.evaluators import Collected, Evaluator, Scored
@@ -297,13 +297,14 @@ def _roc(p: np.ndarray, true: np.ndarray, classes: Sequence[str]) -> Plot:
     from sklearn.metrics import roc_curve
 
     wrongly, rightly, _ = roc_curve(true, p)
+    drawn, label = evenly(len(wrongly), f"network, AUC {metrics.auc(p, true):.3f}")
     line = np.array([0.0, 1.0])
     return Plot(
         f"Test: ROC curve of {classes[1]}",
         "1 - specificity",
         "sensitivity",
         (
-            Series(f"network, AUC {metrics.auc(p, true):.3f}", wrongly, rightly),
+            Series(label, wrongly[drawn], rightly[drawn]),
             Series("chance", line, line),
         ),
     )

@@ -17,7 +17,7 @@ from dlcore.data.stream import in_order
 from dlcore.kernels import colours
 from dlcore.kernels.random import per_example
 from dlcore.metrics.known import Metric
-from dlcore.samples import Images, Plot, Sample, Series, Table
+from dlcore.samples import Images, Plot, Sample, Series, Table, evenly
 from dlcore.tasks import regression
 from dlcore.tasks.image_augmentation import Augment
 from dlcore.tasks.image_inputs import to_signed
@@ -224,9 +224,9 @@ def samples(
     def draw(state: State, key: Array) -> list[Sample]:
         source = splits[split]
         found = steering_of(model, state, source)
-        time = np.arange(len(source), dtype=float)
+        frames, label = evenly(len(source), "frame")
         lines = (("person", found["target"]), ("network", found["steering"]))
-        series = tuple(Series(name, time, np.asarray(y, float)) for name, y in lines)
+        series = tuple(Series(name, frames, y[frames].astype(float)) for name, y in lines)
         measured = scores(found, splits.facts.mean_steering)
         rows = [("network", measured["mse"], measured["mae"])]
         rows += [
@@ -243,7 +243,7 @@ def samples(
             f"{title}: the largest errors": worst,
         }
         return [
-            Plot(f"{title}: steering over time", "frame", "steering", series),
+            Plot(f"{title}: steering over time", label, "steering", series),
             Table(f"{title}: mean errors", ("steering by", "squared", "absolute"), tuple(rows)),
             by_direction(title, found, splits.facts.mean_steering),
             *_looks(model, state, source, found, shown),

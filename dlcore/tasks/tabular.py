@@ -19,7 +19,7 @@ from dlcore.data.source import Source
 from dlcore.data.splits import Splits
 from dlcore.data.stream import in_order
 from dlcore.metrics.known import Metric
-from dlcore.samples import Plot, Sample, Series, Table
+from dlcore.samples import Plot, Sample, Series, Table, evenly
 from dlcore.tasks import classification, regression
 from dlcore.train.evaluators import Evaluator, Scored
 from dlcore.train.model import Logits
@@ -232,7 +232,9 @@ def _of_numbers(
     head = ("predicted", "true", "error")
     worst = np.argsort(-np.abs(found - target), kind="stable")[:20]
     ends = np.array([target.min(), target.max()])
-    series = (Series("rows", target, found, points=True), Series("exact", ends, ends))
+    drawn, label = evenly(len(target), "rows")
+    points = Series(label, target[drawn], found[drawn], points=True)
+    series = (points, Series("exact", ends, ends))
     unit = facts.target
     return [
         _table(title, head, of_row, source, np.arange(min(count, len(target)))),

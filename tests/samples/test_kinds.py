@@ -16,7 +16,7 @@ from PIL import Image
 
 from dlcore.report import gallery, runs
 from dlcore.runs import sample_files
-from dlcore.samples import Figure, Part, PartWriter, Sample, Span
+from dlcore.samples import Figure, Part, PartWriter, Sample, Span, evenly
 from tests.report.pages import make
 
 pytestmark = pytest.mark.quick
@@ -197,3 +197,12 @@ def test_texts_are_printed_whatever_the_kind(tmp_path: Path) -> None:
     samples = [Made("a", lambda files: files.text("one")), Boxes("b", np.zeros((2, 2, 3)), ())]
     sample_files.save(tmp_path / "samples", samples)
     assert sample_files.texts(tmp_path / "samples") == [("a", ["one"]), ("b", [])]
+
+
+def test_a_series_has_a_point_of_each_example_or_as_many_as_a_plot_shows() -> None:
+    index, label = evenly(5, "rows")
+    assert (index.tolist(), label) == ([0, 1, 2, 3, 4], "rows")
+    index, label = evenly(120_000, "rows")
+    assert (index[0], index[-1], len(index)) == (0, 119_999, 50_000)
+    assert (np.diff(index) > 0).all()
+    assert label == "rows, 50,000 of 120,000 shown"

@@ -129,18 +129,6 @@ def test_evaluators_take_the_threshold_of_validation(splits: Any) -> None:
     assert {"baseline_map", "baseline_ap_50_3", "baseline_ap_3"} <= named.keys()
 
 
-def test_the_baseline_is_right_where_all_images_are_alike(splits: Any) -> None:
-    same = sets.load("bccd", "offline", CANVAS, 3, 3).train
-    one = same.gather(np.zeros(1, int))
-    repeated = {name: np.repeat(array, 4, 0) for name, array in one.items()}
-    from dlcore.data.source import arrays
-
-    found = detection_baseline.constant(arrays("a", "1", "train", repeated), CLASSES)
-    assert found.confidence.max() == 1
-    without = arrays("a", "1", "train", {**repeated, "count": np.zeros(4, np.int32)})
-    assert len(detection_baseline.constant(without, CLASSES).boxes) == 0
-
-
 def test_the_baseline_is_the_same_for_images_of_any_size(splits: Any) -> None:
     """Images of twice the size, with boxes of twice the size, score as the others."""
     detect = detection.detections(perfect(), CLASSES, STRIDE)

@@ -16,6 +16,7 @@ from dlcore.data.sets import drives
 from dlcore.errors import UsageError
 from dlcore.export import answers
 from dlcore.export.answers import Answered
+from dlcore.samples import parts
 from dlcore.tasks import driving
 from dlcore.tasks.driving_predictor import SteeringPredictor
 from dlcore.train.predictor import in_folder, with_options
@@ -119,10 +120,13 @@ def test_a_policy_that_knows_the_steering_before_is_given_it() -> None:
 
 
 @pytest.mark.nightly
-def test_samples_show_the_drive_beside_baselines() -> None:
+def test_samples_show_the_drive_beside_baselines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "SERIES_VALUES", 5)
     experiment, state = untrained("driving_udacity")
     plot, table, directions, looks, worst = experiment.draw(state, jax.random.key(0))
     assert [series.name for series in plot.series] == ["person", "network"]  # type: ignore[attr-defined]
+    assert {len(series.y) for series in plot.series} == {5}  # type: ignore[attr-defined]
+    assert plot.x == f"frame, 5 of {len(experiment.splits.test)} shown"  # type: ignore[attr-defined]
     assert [row[0] for row in table.rows] == ["network", *driving.BASELINES.values()]  # type: ignore[attr-defined]
     assert len(looks.captions) == 12  # type: ignore[attr-defined]
     frames = sum(row[1] for row in directions.rows)  # type: ignore[attr-defined]
