@@ -6,8 +6,8 @@ Data: Noto Emoji with Unicode names (own builder), 1,258/169/178; --offline: dra
 Published: none on these captions
 Headline: test/cider
 
-The splits of the emoji are ours. Most of their words occur once, and words that training lacks are
-never generated. Scenes are described in full; no caption of the test scenes occurs in training.
+The splits of the emoji are ours. Most of their words occur once, and words outside the vocabulary
+are never generated. Scenes are described in full; no caption of the test scenes occurs in training.
 """
 
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ def build(c: Config, splits: Splits) -> Experiment:
     words = splits.facts.vocabulary
     size = Size(len(words), splits.facts.longest, c.width, c.decoder, c.layers, c.heads, c.dropout)
     model = Model("net", Captioner(size), inputs=captioning.inputs)
-    describer = captioning.Describer(size, words, c.beams, c.length_penalty)
+    describer = captioning.Describer(size, words, c.beams, c.length_penalty, rarest=c.rarest)
     return Experiment(
         config=c,
         splits=splits,

@@ -17,7 +17,7 @@ from dlcore.data.splits import Splits
 from dlcore.errors import UsageError
 from dlcore.metrics.calibration import reliability
 from dlcore.metrics.known import Metric
-from dlcore.models.beam import beam_search
+from dlcore.models.beam import Step, beam_search
 from dlcore.models.captioning import Captioner, DecoderKind, Size, begin
 from dlcore.samples import Images, Part, PartWriter, Sample
 from dlcore.tasks import language_modelling
@@ -58,6 +58,8 @@ class Describer:
             predictions; `search` itself is given a number.
         penalty: exponent of the length penalty (Wu et al. 2016, eq. 14).
         name: of the model in the state.
+        rarest: occurrences in training from which a word is in the vocabulary. Above 1 training
+            captions may have `UNKNOWN`, which then has probability 0.
     """
 
     size: Size
@@ -65,6 +67,7 @@ class Describer:
     beams: int = 3
     penalty: float = 0.6
     name: str = "net"
+    rarest: int = 1
 
     def search(self, params: Params, image: Array, beams: int) -> tuple[Array, Array, Array]:
         """Computes the highest-scoring caption of each picture.
@@ -82,6 +85,8 @@ class Describer:
         """
         length, pixels = self.size.longest, to_signed(image)
         step, state = begin(self.size, params[self.name], pixels, beams, length)
+        if self.rarest > 1:  # at 1 no training caption has an unknown word
+            step = _without_unknown(step)
         first = jnp.full(len(image), START, jnp.int32)
         found, worth = beam_search(
             step, state, first, beams=beams, length=length, end=END, penalty=self.penalty
@@ -96,6 +101,16 @@ class Describer:
         return tokens, total, decoded[1]
 
 
+def _without_unknown(step: Step[Array]) -> Step[Array]:
+    """A step of a search that never takes `UNKNOWN`; other words share its probability."""
+
+    def of_known(tokens: Array, state: Array, position: Array) -> tuple[Array, Array]:
+        logits, state = step(tokens, state, position)
+        return logits.at[..., UNKNOWN].set(-jnp.inf), state
+
+    return of_known
+
+
 def evaluators(describer: Describer, splits: Splits) -> list[Evaluator]:
     """Evaluates `scores` of greedy captions during training, and of beam search at the end.
 
@@ -104,8 +119,8 @@ def evaluators(describer: Describer, splits: Splits) -> list[Evaluator]:
     `calibration_error`, that of a caption's probability, taken as the probability that the caption
     equals the true one. At the end also, on test: with the suffix
     `_of_nearest`, `scores` of the caption of the training picture whose pixels are nearest, and
-    `with_unknown_word`, the fraction of true captions with a word that training lacks, which the
-    network cannot generate.
+    `with_unknown_word`, the fraction of true captions with a word that is not in the vocabulary,
+    which the network cannot generate: training lacks it, or has it less than `--rarest` times.
 
     Args:
         describer: captions the pictures.

@@ -210,7 +210,9 @@ def features_of(
         source: `image`.
         index: which examples, int [N].
         untrained: batch normalisation takes the statistics of each batch, since an encoder that was
-            never trained has no averages of them.
+            never trained has no averages of them. The batches are drawn in a fixed random order:
+            those of a set in the order of its classes would each have one class, and normalisation
+            would remove what tells the classes apart.
         batch: examples per batch.
 
     Returns:
@@ -218,12 +220,15 @@ def features_of(
     """
     batch, chunks = min(batch, len(index)), []
     run = _compiled(model, untrained)
+    # RandomState: NumPy froze its stream for good, which it does not promise for default_rng.
+    random = np.random.RandomState(0)
+    order = random.permutation(len(index)) if untrained else np.arange(len(index))
     for start in range(0, len(index), batch):
-        rows = np.resize(index[start : start + batch], batch)
+        rows = np.resize(index[order[start : start + batch]], batch)
         image = {"image": source.gather(rows)["image"], "row": np.arange(batch, dtype=np.int32)}
         made = np.asarray(run(state.params, state.extra, image), np.float64)
         chunks.append(made[: len(index) - start])
-    return np.concatenate(chunks)
+    return np.concatenate(chunks)[np.argsort(order)]
 
 
 @functools.lru_cache(maxsize=2)

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dlcore.data.sets.captions import END, text
+from dlcore.data.sets.captions import END, UNKNOWN, text
 from dlcore.errors import UsageError
+from dlcore.models.captioning import Captioner, Size
 from dlcore.tasks import caption_scores, captioning
 from dlcore.tasks.captioning_predictor import CaptionOptions
 from dlcore.tasks.image_inputs import to_signed
 from dlcore.train.predictor import with_options
 from tests.child import built
+from tests.models.compiled import init
 from tests.tasks.test_predictors import untrained
 
 
@@ -120,3 +122,29 @@ def test_the_width_is_divided_among_the_heads() -> None:
     with pytest.raises(UsageError, match="--width 16 is no multiple of --heads 3"):
         built("captioning_emoji", decoder="transformer", heads=3)
     built("captioning_emoji", heads=3)  # a GRU has one
+
+
+@pytest.mark.slow
+def test_the_unknown_word_of_training_is_never_generated(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = Size(6, 4, 8)
+    image, tokens = np.zeros((1, 16, 16, 3), np.uint8), np.ones((1, 4), np.int32)
+    params = init(Captioner(size), jax.random.key(0), to_signed(image), tokens)
+    logits = jnp.array([-9.0, -9, 0, 2, -9, 1])  # the unknown word is the most probable
+
+    def step(tokens: Any, state: Any, position: Any) -> Any:
+        return jnp.broadcast_to(logits, (*tokens.shape, 6)), state
+
+    monkeypatch.setattr(captioning, "begin", lambda *_: (step, jnp.zeros((1, 1))))
+
+    def found(**options: Any) -> tuple[list[int], float]:
+        describer = captioning.Describer(size, "abcdef", penalty=0.0, **options)
+        tokens, total, _ = describer.search({"net": params["params"]}, image, 1)
+        return tokens[0].tolist(), float(total[0])
+
+    assert found()[0] == [UNKNOWN] * 4
+    assert found() == found(rarest=1)
+    words, total = found(rarest=2)
+    assert words == [5] * 4
+    assert total == pytest.approx(4 * np.log(np.e / (1 + np.e)), abs=1e-3)
+    page: Any = built("captioning_emoji", rarest=2).predictor
+    assert page.describer.rarest == 2

@@ -15,6 +15,7 @@ from dlcore.data.source import arrays, first
 from dlcore.models.contrastive import Encoded
 from dlcore.tasks import contrastive
 from dlcore.tasks.view_augmentation import Views
+from dlcore.train.step import State
 from tests.child import built
 from tests.tasks.test_predictors import untrained
 
@@ -189,3 +190,26 @@ def test_samples_and_answers() -> None:
     image = experiment.splits.test.gather(np.arange(2))["image"]
     (answer, _), _ = predictor.batch(state, [predictor.item(x) for x in image])
     assert 0 < answer["probability"] <= 1
+
+
+def test_an_untrained_encoder_tells_apart_classes_that_come_one_after_the_other() -> None:
+    """Its statistics are those of batches, in which the classes are mixed."""
+
+    def normalised(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
+        image = batch["image"]
+        features = image - image.mean(0, keepdims=True) if train else image
+        return Encoded(features, features, features), extra
+
+    model: Any = normalised
+    image = np.repeat(np.arange(4.0, dtype=np.float32), 8)[:, None]
+    source, state = arrays("classes", "1", "train", {"image": image}), State(0, {}, {}, {})  # type: ignore[arg-type]
+    found = contrastive.features_of(model, state, source, np.arange(32), True, batch=8)
+    means = found.reshape(4, 8).mean(1)
+    assert (np.diff(means) > 0.5).all()
+    again = contrastive.features_of(model, state, source, np.arange(32), True, batch=8)
+    np.testing.assert_array_equal(found, again)
+    some = np.array([30, 2, 17])
+    whole = contrastive.features_of(model, state, source, some, True)
+    np.testing.assert_allclose(whole, image[some] - image[some].mean(), atol=1e-6)
+    trained = contrastive.features_of(model, state, source, some)
+    np.testing.assert_array_equal(trained, image[some])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from dlcore.data.facts import Facts
 from dlcore.data.own import files, image_cache, image_decoding
 from dlcore.data.own import images as own
 from dlcore.data.own.found import VERSION, Example, Found
+from dlcore.data.ragged import Ragged
 from dlcore.data.source import Batch, Info, Source, fingerprint
 from dlcore.data.splits import Splits, is_offline
 from dlcore.errors import UsageError
@@ -26,6 +27,8 @@ TRAINED = ("china", "flower", "astronaut", "rocket", "motorcycle_left", "hubble_
 VALIDATION, TEST = ("coffee",), ("tubingen", "chelsea")
 STYLES = ("starry_night", "the_scream", "shipwreck")
 SMALLEST = 0.5  # of a photograph's shorter side: the smallest crop
+_LONGEST = 1024  # pixels a side of own photographs at most
+_FORMAT = 1  # counts up when the same files become other arrays than before
 
 Pictures = Mapping[str, np.ndarray]  # {name: uint8 [height, width, 3]}
 
@@ -91,9 +94,9 @@ def load(
         source: "published": photographs of scikit-learn and scikit-image, and `style_images`;
             "offline": two photographs of scikit-learn, whose left parts are for training, and whose
             right parts are one for validation and one for test, and a drawn style; a path: a
-            folder of a user's photographs, reduced to at most 1,024 pixels a side (splits see
-            `dlcore.data.own.files.grouped`; missing ones are cut from train, a tenth each, by the
-            hash of the files), with `style_images`.
+            folder of a user's photographs, reduced to at most 1,024 pixels a side and decoded once
+            into the cache (splits see `dlcore.data.own.files.grouped`; missing ones are cut from
+            train, a tenth each, by the hash of the files), with `style_images`.
         style: one of `STYLES`, or the file of a picture; offline all `STYLES` are the drawn one.
         size: height and width of the crops, a multiple of 8.
         examples, held_out: number of crops of the training split, and of each other split.
@@ -234,16 +237,40 @@ def _own(path: Path) -> dict[str, Pictures]:
         found.splits[split] = [Example(str(file), (str(file),)) for file in group]
     found.divide(lambda rows: image_cache.digests([Path(row.values[0]) for row in rows]))
     found.refuse()
+    name = path.resolve().name
     return {
-        split: {row.where: _small(Path(row.values[0])) for row in rows}
+        split: _decoded(name, found.named(split), [Path(row.values[0]) for row in rows])
         for split, rows in found.splits.items()
     }
 
 
-def _small(file: Path, longest: int = 1024) -> np.ndarray:
-    """A photograph of at most `longest` pixels a side: crops are resized anyway."""
+def _decoded(name: str, split: str, paths: Sequence[Path]) -> Pictures:
+    """The photographs of a split by file, decoded once into the cache and memory-mapped."""
+
+    def chunks() -> Iterator[Batch]:
+        for file in paths:
+            pixels = _small(file)
+            size = np.array([pixels.shape[:2]], np.int32)
+            yield {"image": pixels.reshape(-1, 3), "size": size}
+
+    stats = [(path.resolve(), path.stat()) for path in paths]
+    listed = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+    settings = json.dumps([_FORMAT, listed, name, split, _LONGEST])
+    place = f"own/{hashlib.sha256(settings.encode()).hexdigest()[:32]}/photographs"
+    found = cache.cached(
+        place, name, VERSION, split, lambda: (len(paths), chunks()), values=["image"]
+    )
+    pixels, sizes = (np.asarray(found.arrays[field]) for field in ("image", "size"))
+    limits = {"image": (_LONGEST, _LONGEST)}
+    kept = Ragged({}, {"image": pixels}, {"image": sizes}, limits, found.info)
+    # views: a photograph is read from the disk where it is used
+    return {str(file): kept.example("image", i) for i, file in enumerate(paths)}
+
+
+def _small(file: Path) -> np.ndarray:
+    """A photograph of at most `_LONGEST` pixels a side: crops are resized anyway."""
     image = image_decoding.upright(file).convert("RGB")
-    image.thumbnail((longest, longest))
+    image.thumbnail((_LONGEST, _LONGEST))
     return np.asarray(image)
 
 

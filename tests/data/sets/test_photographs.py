@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,6 +70,31 @@ def test_own_photographs_are_split_by_their_contents(tmp_path: Path) -> None:
     (tmp_path / "own" / "bad.png").write_text("no picture")
     with pytest.raises(UsageError, match="cannot be read as an image"):
         photographs.load(tmp_path / "own", str(style), 16)
+
+
+def test_own_photographs_are_decoded_once_and_stay_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own"
+    for split, number in (("train", 3), ("validation", 1), ("test", 1)):
+        for i in range(number):
+            made.image(own / split / f"{i}.png", i, (9 + i, 7), "RGB")
+    made.image(own / "train" / "grey.png", 5, (2000, 8), "L")
+    parts = photographs._own(own)
+    assert [len(parts[split]) for split in ("train", "validation", "test")] == [4, 1, 1]
+    for file, found in parts["train"].items():
+        with Image.open(file) as image:
+            expected = image.convert("RGB")
+        expected.thumbnail((1024, 1024))
+        np.testing.assert_array_equal(found, np.asarray(expected))
+    assert parts["train"][str(own / "train" / "grey.png")].shape == (4, 1024, 3)
+    place: Any = found
+    while getattr(place, "base", None) is not None:
+        place = place.base
+    assert isinstance(place, mmap.mmap)
+    mark = photographs.fingerprint(parts["train"])
+    monkeypatch.setattr(photographs.image_decoding, "upright", None)  # nothing is decoded again
+    assert photographs.fingerprint(photographs._own(own)["train"]) == mark
 
 
 def test_written_parameters_are_what_a_run_loads(tmp_path: Path) -> None:
