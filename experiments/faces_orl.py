@@ -19,7 +19,7 @@ from typing import Annotated
 import dlcore
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Range, Rate
 from dlcore.data.sets import faces
-from dlcore.models.embedding import Verifiers
+from dlcore.models.embedding import ConvEmbedder, Verifiers
 from dlcore.options import RunOptions
 from dlcore.tasks import verification, verification_predictor, verification_samples
 from dlcore.tasks.view_augmentation import Views
@@ -67,7 +67,8 @@ def data(c: Config, source: DataSource) -> Splits:
 
 def build(c: Config, splits: Splits) -> Experiment:
     people, folds = splits.facts.people, len(splits.facts.held_out)
-    net = Verifiers(folds, len(people), c.widths, c.size, c.patch, c.dropout, c.mirror, c.shifts)
+    embedder = ConvEmbedder(c.widths, c.size, c.patch, c.dropout)
+    net = Verifiers(folds, len(people), embedder, c.mirror, c.shifts)
     model = Model("nets", net, inputs=verification.inputs(c.neighbourhood))
     loss = verification.loss(model, c.loss, c.margin, c.scale)
     return Experiment(

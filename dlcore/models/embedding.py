@@ -15,6 +15,8 @@ from dlcore.kernels.pool import max_pool
 from dlcore.kernels.shuffle import space_to_depth
 from dlcore.models.layers import Dropout, LayerNorm
 
+PIXEL_RATE = 5.0  # of the logarithms of a `LocalEmbedder`'s weights of pixels, relative to Adam's
+
 
 class ConvEmbedder(nn.Module):
     """Maps images to embeddings of unit length by 3x3 convolutions and a dense layer.
@@ -65,6 +67,49 @@ class ConvEmbedder(nn.Module):
         return unit_length(nn.Dense(self.size, use_bias=False, name="embedding")(x))
 
 
+class LocalEmbedder(nn.Module):
+    """Maps images to embeddings of unit length that describe each pixel by its surroundings.
+
+    3x3 convolutions keep height and width; layer normalisation and ReLU follow each. A 1x1
+    convolution makes `size` channels of the last one's, to the first of which the image's first
+    channel is added. The channels of all pixels, each pixel's times a learned weight, are the
+    embedding. As there is neither pooling nor a dense layer, few parameters belong to a position,
+    and what is learned from few people holds for others. The images must be aligned: the same part
+    of an object at the same pixel.
+
+    Attributes:
+        widths: channels of the 3x3 convolutions.
+        size: channels of the embedding.
+    """
+
+    widths: Sequence[int]
+    size: int
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width c"], row: Integer[Array, " batch"] | None
+    ) -> Float[Array, "batch n"]:
+        """Computes embeddings.
+
+        Args:
+            x: images [batch, height, width, c].
+            row: not used.
+
+        Returns:
+            Embeddings of unit length [batch, height width size].
+        """
+        image = x[..., :1]
+        for layer, width in enumerate(self.widths):
+            x = nn.Conv(width, (3, 3), use_bias=False, name=f"conv_{layer}")(x)
+            x = jax.nn.relu(LayerNorm(name=f"norm_{layer}")(x))
+        small = nn.initializers.normal(0.02)  # so that the embedding begins as the image
+        x = nn.Conv(self.size, (1, 1), kernel_init=small, name="channels")(x)
+        x = x + jnp.pad(image, ((0, 0), (0, 0), (0, 0), (0, self.size - 1)))
+        pixels = self.param("pixels", nn.initializers.zeros, (*x.shape[1:3], 1), jnp.float32)
+        x = x * jnp.exp(PIXEL_RATE * pixels).astype(x.dtype)[None]
+        return unit_length(x.reshape(x.shape[0], -1))
+
+
 def moved(
     x: Float[Array, "batch height width c"], pixels: int
 ) -> Float[Array, "views height width c"]:
@@ -88,7 +133,7 @@ def moved(
 
 
 class Verifiers(nn.Module):
-    """Applies one `ConvEmbedder` per fold, each with a learned vector for each class.
+    """Applies one network per fold, each with a learned vector for each class.
 
     Maps images [batch, height, width, c] to embeddings of unit length [batch, folds, size] and
     their cosines with the vectors of the network's classes [batch, folds, classes]. Every network
@@ -98,22 +143,22 @@ class Verifiers(nn.Module):
     Attributes:
         folds: number of networks, which share no parameters.
         classes: number of classes.
-        widths, size, patch, dropout: as of `ConvEmbedder`.
+        embedder: `ConvEmbedder` or `LocalEmbedder`, of which each fold has a copy.
         mirror: whether in evaluation the embeddings of the image and of its mirror image are
             summed and scaled to unit length.
         shifts: pixels by which an image is shifted up, down, left and right in evaluation; its
             embedding and those of the four shifted images (each with its mirror image where
             `mirror`) are summed and scaled to unit length. 0: no shifts.
+        deviation: of the first entries of the classes' vectors, whose length does not matter: the
+            smaller it is, the faster Adam turns them, and the more so the longer they are.
     """
 
     folds: int
     classes: int
-    widths: Sequence[int]
-    size: int
-    patch: int = 2
-    dropout: float = 0.0
+    embedder: ConvEmbedder | LocalEmbedder
     mirror: bool = False
     shifts: int = 0
+    deviation: float = 1.0
 
     @nn.compact
     def __call__(
@@ -138,15 +183,15 @@ class Verifiers(nn.Module):
         x = moved(x, self.shifts) if moves else x
         embeddings, cosines = [], []
         for fold in range(self.folds):
-            shape = (self.widths, self.size, self.patch, self.dropout)
-            embed = ConvEmbedder(*shape, name=f"fold_{fold}")
+            embed = self.embedder.copy(name=f"fold_{fold}")
             embedding = embed(x, row)
             if self.mirror and not train:
                 embedding = unit_length(embedding + embed(x[:, :, ::-1], row))
             if moves:
-                embedding = unit_length(embedding.reshape(-1, batch, self.size).sum(0))
-            normal = nn.initializers.normal(1.0)
-            vectors = self.param(f"classes_{fold}", normal, (self.classes, self.size), jnp.float32)
+                embedding = unit_length(embedding.reshape(-1, batch, embedding.shape[-1]).sum(0))
+            shape = (self.classes, embedding.shape[-1])
+            normal = nn.initializers.normal(self.deviation)
+            vectors = self.param(f"classes_{fold}", normal, shape, jnp.float32)
             embeddings.append(embedding)
             cosines.append(embedding @ unit_length(vectors).astype(embedding.dtype).T)
         return jnp.stack(embeddings, 1), jnp.stack(cosines, 1)

@@ -57,24 +57,30 @@ METRICS = {
 }
 
 
-def inputs(neighbourhood: float = 0.0) -> Inputs:
+def inputs(*neighbourhoods: float, floor: float = 0.1) -> Inputs:
     """Returns the `inputs` of the `Model` of a verifier: standardised images.
 
     Args:
-        neighbourhood: standard deviation, in pixels, of the Gaussian window by whose statistics the
+        neighbourhoods: standard deviations, in pixels, of Gaussian windows by whose statistics the
             logarithm of each pixel is standardised (`kernels.lighting.local_contrast`), which
-            evens out the light; 0: an image is standardised by its own mean and deviation.
+            evens out the light; 0: an image is standardised by its own mean and deviation. Each
+            gives an image, and these are stacked as channels.
+        floor: as of `local_contrast`.
 
     Returns:
-        (batch, key, train) -> floats [batch, height, width, channels] of `image` in [0, 255].
+        (batch, key, train) -> floats [batch, height, width, channels len(neighbourhoods)] of
+        `image` in [0, 255].
     """
+
+    def standardised(x: Array, neighbourhood: float) -> Array:
+        if neighbourhood:
+            return local_contrast(jnp.log1p(x), neighbourhood, floor)
+        x = x - x.mean((1, 2, 3), keepdims=True)
+        return x * jax.lax.rsqrt((x * x).mean((1, 2, 3), keepdims=True) + 1.0)
 
     def of_batch(batch: Batch, key: Array | None, train: bool) -> Array:
         x = batch["image"].astype(float)  # float64 where JAX has it, else float32
-        if neighbourhood:
-            return local_contrast(jnp.log1p(x), neighbourhood)
-        x = x - x.mean((1, 2, 3), keepdims=True)
-        return x * jax.lax.rsqrt((x * x).mean((1, 2, 3), keepdims=True) + 1.0)
+        return jnp.concatenate([standardised(x, each) for each in neighbourhoods], -1)
 
     return of_batch
 

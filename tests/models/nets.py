@@ -105,7 +105,11 @@ NETS: dict[str, tuple[Any, tuple[np.ndarray, ...]]] = {
     "lru": (lru.Classifier(8, 4, 1, 3), (SERIES,)),
     "unet": (unet.UNet(4), (IMAGES, np.zeros(2, np.float32), LABELS)),
     "segmenter": (segmenter.Segmenter((4, 6), (0, 1), 3), (IMAGES,)),
-    "verifiers": (embedding.Verifiers(2, 3, (4,), 5), (IMAGES,)),
+    "verifiers": (embedding.Verifiers(2, 3, embedding.ConvEmbedder((4,), 5)), (IMAGES,)),
+    "local verifiers": (
+        embedding.Verifiers(2, 3, embedding.LocalEmbedder((4,), 2), deviation=0.01),
+        (IMAGES,),
+    ),
     "policy": (
         policy.ConvPolicy((4,), 5),
         (np.zeros((2, 1, 8, 8, 1), np.float32), LABELS[:, None]),
