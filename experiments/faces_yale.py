@@ -21,7 +21,7 @@ from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveFloat, Posit
 from dlcore.data.sets import faces
 from dlcore.models.embedding import LocalEmbedder, Verifiers
 from dlcore.options import RunOptions
-from dlcore.tasks import verification, verification_predictor, verification_samples
+from dlcore.tasks import image_inputs, verification, verification_predictor, verification_samples
 from dlcore.tasks.view_augmentation import Views
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
@@ -64,7 +64,7 @@ def build(c: Config, splits: Splits) -> Experiment:
     people, folds = splits.facts.people, len(splits.facts.held_out)
     embedder = LocalEmbedder(c.widths, c.size)
     net = Verifiers(folds, len(people), embedder, c.mirror, deviation=0.01)
-    model = Model("nets", net, inputs=verification.inputs(*c.neighbourhoods, floor=c.floor))
+    model = Model("nets", net, inputs=image_inputs.standardised(*c.neighbourhoods, floor=c.floor))
     loss = verification.loss(model, c.loss, c.margin, c.scale)
     return Experiment(
         config=c,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, PRNGKeyArray, Shaped
 
 from dlcore.data.sets.images import View, as_sequence, permutation
+from dlcore.kernels.lighting import local_contrast
+from dlcore.train.model import Inputs
 from dlcore.train.step import Batch
 
 
@@ -29,6 +32,34 @@ def signed(
 def to_signed(image: Shaped[Array, ...]) -> Float[Array, ...]:
     """Scales pixels, [...] in [0, 255], to float32 in [-1, 1]."""
     return image.astype(jnp.float32) / 127.5 - 1
+
+
+def standardised(*neighbourhoods: float, floor: float = 0.1) -> Inputs:
+    """Returns `inputs` of a `Model` that are standardised images, without effects of exposure.
+
+    Args:
+        neighbourhoods: standard deviations, in pixels, of Gaussian windows by whose statistics the
+            logarithm of each pixel is standardised (`kernels.lighting.local_contrast`), which
+            evens out the light; 0: an image is standardised by its own mean and deviation. Each
+            gives an image, and these are stacked as channels. None: as one 0.
+        floor: as of `local_contrast`.
+
+    Returns:
+        (batch, key, train) -> floats [batch, height, width, channels max(1, len(neighbourhoods))]
+        of `image` in [0, 255].
+    """
+
+    def of_images(x: Array, neighbourhood: float) -> Array:
+        if neighbourhood:
+            return local_contrast(jnp.log1p(x), neighbourhood, floor)
+        x = x - x.mean((1, 2, 3), keepdims=True)
+        return x * jax.lax.rsqrt((x * x).mean((1, 2, 3), keepdims=True) + 1.0)
+
+    def of_batch(batch: Batch, key: Array | None, train: bool) -> Array:
+        x = batch["image"].astype(float)  # float64 where JAX has it, else float32
+        return jnp.concatenate([of_images(x, each) for each in neighbourhoods or (0.0,)], -1)
+
+    return of_batch
 
 
 def sequence(view: View, permuted: bool) -> Callable[[Batch, Array | None, bool], Array]:

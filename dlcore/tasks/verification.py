@@ -20,7 +20,6 @@ from dlcore.data.source import Source
 from dlcore.data.stream import in_order
 from dlcore.errors import UsageError
 from dlcore.kernels.contrast import batch_hard_triplet, info_nce
-from dlcore.kernels.lighting import local_contrast
 from dlcore.kernels.margin import arc_face, cos_face
 from dlcore.metrics.calibration import reliability
 from dlcore.metrics.known import Metric
@@ -35,7 +34,7 @@ from dlcore.metrics.verification import (
 )
 from dlcore.train.evaluators import Collected, Evaluator, Scored
 from dlcore.train.gather import all_rows
-from dlcore.train.model import Inputs, Model
+from dlcore.train.model import Model
 from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
 
 Kind = Literal["arcface", "cosface", "contrastive", "triplet"]
@@ -55,34 +54,6 @@ METRICS = {
         f"{name}_{each}": Metric("higher") for name in BASELINES for each in ("auc", "tar_at_far_1")
     },
 }
-
-
-def inputs(*neighbourhoods: float, floor: float = 0.1) -> Inputs:
-    """Returns the `inputs` of the `Model` of a verifier: standardised images.
-
-    Args:
-        neighbourhoods: standard deviations, in pixels, of Gaussian windows by whose statistics the
-            logarithm of each pixel is standardised (`kernels.lighting.local_contrast`), which
-            evens out the light; 0: an image is standardised by its own mean and deviation. Each
-            gives an image, and these are stacked as channels.
-        floor: as of `local_contrast`.
-
-    Returns:
-        (batch, key, train) -> floats [batch, height, width, channels len(neighbourhoods)] of
-        `image` in [0, 255].
-    """
-
-    def standardised(x: Array, neighbourhood: float) -> Array:
-        if neighbourhood:
-            return local_contrast(jnp.log1p(x), neighbourhood, floor)
-        x = x - x.mean((1, 2, 3), keepdims=True)
-        return x * jax.lax.rsqrt((x * x).mean((1, 2, 3), keepdims=True) + 1.0)
-
-    def of_batch(batch: Batch, key: Array | None, train: bool) -> Array:
-        x = batch["image"].astype(float)  # float64 where JAX has it, else float32
-        return jnp.concatenate([standardised(x, each) for each in neighbourhoods], -1)
-
-    return of_batch
 
 
 def loss(

@@ -15,6 +15,7 @@ from dlcore.data.source import Arrays, arrays
 from dlcore.kernels.contrast import info_nce
 from dlcore.metrics.verification import SameProbability, pairs, verification
 from dlcore.tasks import verification as task
+from dlcore.tasks.image_inputs import standardised
 from dlcore.train.model import Model
 from tests.child import built
 from tests.tasks.test_predictors import untrained
@@ -123,14 +124,22 @@ def test_every_loss_trains_and_samples_show_right_and_wrong_pairs() -> None:
     first: Any = shown[0]
     assert {True, False} == {*first.right}
     assert first.images.shape[2] == 2 * 16 + 2
-    assert built("faces_yale", neighbourhood=0.0).splits.facts.people[0] == "person 0"
+    assert built("faces_yale", neighbourhoods=()).splits.facts.people[0] == "person 0"
 
 
 def test_inputs_do_not_depend_on_exposure() -> None:
     image = np.random.default_rng(0).integers(0, 120, (2, 8, 8, 1)).astype(np.float32)
-    for inputs, close in ((task.inputs(), 1e-2), (task.inputs(1.5), 0.2)):
+    for inputs, close in ((standardised(), 1e-2), (standardised(1.5), 0.2)):
         dark, light = (inputs({"image": jnp.asarray(x)}, None, False) for x in (image, 2 * image))
         assert float(jnp.abs(dark - light).mean()) < close
+
+
+def test_each_neighbourhood_gives_channels_of_its_own() -> None:
+    batch = {"image": jax.random.uniform(jax.random.key(0), (2, 8, 8, 1), maxval=255.0)}
+    both = standardised(1.5, 0.5, floor=1.0)(batch, None, False)
+    for channel, neighbourhood in enumerate((1.5, 0.5)):
+        one = standardised(neighbourhood, floor=1.0)(batch, None, False)
+        np.testing.assert_array_equal(both[..., channel], one[..., 0])
 
 
 def test_models_are_those_of_the_folds() -> None:
