@@ -10,7 +10,7 @@ import numpy as np
 from dlcore.data.own import drive, image_decoding
 from dlcore.data.own.found import Example, Found
 from dlcore.data.own.summary import Summary, decode_images, duplicates, sizes, thumbnail
-from dlcore.samples import Images, Plot, Sample, Series, Table
+from dlcore.samples import Images, Plot, Sample, Series, Table, evenly
 
 _SHOWN = 10  # frames to look at, evenly over the drive
 
@@ -72,12 +72,12 @@ def _shown(examples: Sequence[Example]) -> list[Sample]:
     if not examples:
         return []
     steering = drive.steering_of(examples)
-    time = np.arange(len(steering), dtype=float)
+    frames, label = evenly(len(steering), "frame")
     index = np.unique(np.linspace(0, len(steering) - 1, _SHOWN).astype(int))
     pictures = [thumbnail(image_decoding.upright(Path(examples[i].values[0]))) for i in index]
     captions = tuple(f"{steering[i]:+.3f}" for i in index)
-    line = (Series("person", time, steering.astype(float)),)
+    line = (Series("person", frames, steering[frames].astype(float)),)
     return [
-        Plot("Steering over time", "frame", "steering", line),
+        Plot("Steering over time", label, "steering", line),
         Images("Frames evenly over the drive, and their steering", np.stack(pictures), captions),
     ]

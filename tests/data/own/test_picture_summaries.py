@@ -10,7 +10,7 @@ import pytest
 from dlcore.cli import main as cli
 from dlcore.data.own import caption_summary, drive_summary, people_summary, video_summary
 from dlcore.data.own.kinds import kind
-from dlcore.samples import Animations, Images, Plot
+from dlcore.samples import Animations, Images, Plot, parts
 from tests.data.own import made
 from tests.data.own.test_drive import recorded, simulator
 from tests.data.own.test_videos import folder_of, frames, gif
@@ -134,7 +134,8 @@ def test_people_that_share_an_image(tmp_path: Path) -> None:
     assert "has one image of cid" in faults[1]
 
 
-def test_a_drive_by_sections_of_its_time(tmp_path: Path) -> None:
+def test_a_drive_by_sections_of_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "SERIES_VALUES", 3)
     path = recorded(tmp_path / "own", [simulator(n) for n in range(20)], frames=20)
     shutil.copy(path / "IMG/center_13.png", path / "IMG/center_14.png")
     log = path / "driving_log.csv"
@@ -154,6 +155,7 @@ def test_a_drive_by_sections_of_its_time(tmp_path: Path) -> None:
     assert isinstance(plot, Plot)
     assert isinstance(pictures, Images)
     assert (pictures.captions[0], pictures.captions[-1]) == ("+0.000", "+1.900")
+    assert (plot.series[0].x.tolist(), plot.x) == ([0, 9, 19], "frame, 3 of 20 shown")
 
 
 def test_faults_of_a_drive_are_listed_and_the_page_is_written(
