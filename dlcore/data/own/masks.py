@@ -164,13 +164,17 @@ def classes_of(labelled: Labelled, values: Mapping[str, Sequence[np.ndarray]]) -
                         f"{mask} has pixels of value {value}, and {listed}: name it there, or give"
                         f" these pixels {IGNORED}, which is ignored"
                     )
+    ignored = any(IGNORED in each for each in values["train"])
+    note = f" (the value {IGNORED} is ignored: classes are numbered from 0)" if ignored else ""
     if missing := [name for n, name in enumerate(names) if n not in train]:
         raise UsageError(
             f"no mask of train has pixels of class {missing[0]!r} ({names.index(missing[0])}): add"
-            " examples of it, or number the classes without it"
+            f" examples of it, or number the classes without it{note}"
         )
     if len(names) < 2:
-        raise UsageError(f"{labelled.found.path}: all pixels have one class, and two are needed")
+        raise UsageError(
+            f"{labelled.found.path}: all pixels have one class, and two are needed{note}"
+        )
     return names
 
 

@@ -199,3 +199,21 @@ def test_numbers_of_instances_that_train_lacks_are_no_fault(tmp_path: Path) -> N
     (tmp_path / "classes.txt").write_text("a\nb\nc\n")
     (problem,) = mask_summary.summary(tmp_path).problems
     assert "nuclei" not in problem
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [("", r"all pixels have one class, and two"), ("sky\nroad\n", r"no mask of .*'road' \(1\)")],
+)
+def test_objects_of_the_ignored_value_are_explained(
+    tmp_path: Path, names: str, message: str
+) -> None:
+    folder = folder_of(tmp_path / "mine")
+    (folder / "classes.txt").unlink()
+    if names:
+        (folder / "classes.txt").write_text(names)
+    for file in (folder / "masks").iterdir():
+        mask(file, (255 * (np.arange(420).reshape(20, 21) % 3 == 0)).astype(np.uint8))
+        made.image(folder / "images" / f"{file.stem}.jpg", int(file.stem), (21, 20), "RGB")
+    with pytest.raises(UsageError, match=rf"{message}.*\(the value 255 is ignored: classes are"):
+        maps.load("camvid", folder, (16, 24))
