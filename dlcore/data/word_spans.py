@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int32, UInt8
 
-from dlcore.data.marks import MARKS
+from dlcore.data import marks
 
-_LETTER, _RUN = rf"\w[{MARKS}]*", rf"\w[\w{MARKS}]*"
-_SYMBOL = rf"[^\w\s](?:[{MARKS}]|(?<=\u200d)[^\w\s])*"
-_WORD = re.compile(f"{_RUN}|{_SYMBOL}")
-_TREEBANK = re.compile(
+# MARKS: see `marks.pattern`
+_LETTER, _RUN = r"\w[MARKS]*", r"\w[\wMARKS]*"
+_SYMBOL = r"[^\w\s](?:[MARKS]|(?<=\u200d)[^\w\s])*"
+_WORD = f"{_RUN}|{_SYMBOL}"
+_TREEBANK = (
     rf"https?://\S+|[@#]{_RUN}|(?:{_LETTER}\.){{2,}}|(?i:{_RUN}(?=n['’]t\b)|n['’]t\b)"
     rf"|['’]{_RUN}|{_RUN}(?:[-.,:/&]{_RUN})*|{_SYMBOL}"
 )
@@ -40,7 +40,8 @@ def words(text: str) -> Words:
     Whitespace is left out. Combining marks stay with their letter; an emoji that is composed of
     several characters is one word.
     """
-    found = [(match.group(), *match.span()) for match in _WORD.finditer(text)]
+    matches = marks.pattern(_WORD, text.isascii()).finditer(text)
+    found = [(match.group(), *match.span()) for match in matches]
     spans = np.array([each[1:] for each in found], np.int32).reshape(-1, 2)
     return Words([each[0] for each in found], spans)
 
@@ -58,7 +59,8 @@ def words_of(text: str) -> list[tuple[int, int]]:
     Returns:
         (start, end) of each in code points, so that text[start:end] is the word.
     """
-    return [match.span() for match in _TREEBANK.finditer(text)]
+    found = marks.pattern(_TREEBANK, text.isascii()).finditer(text)
+    return [match.span() for match in found]
 
 
 def flags(tokens: Sequence[str], others: Sequence[str]) -> UInt8[np.ndarray, "tokens 5"]:

@@ -212,7 +212,7 @@ def features_of(
         untrained: batch normalisation takes the statistics of each batch, since an encoder that was
             never trained has no averages of them. The batches are drawn in a fixed random order:
             those of a set in the order of its classes would each have one class, and normalisation
-            would remove what tells the classes apart.
+            would remove what distinguishes the classes.
         batch: examples per batch.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Diagnosis: norms worked by hand, networks with a fault and its diagnosis, sound ones without."""
+"""Diagnosis: norms worked by hand, networks with and without a fault, and their diagnoses."""
 
 from __future__ import annotations
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import unicodedata
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dlcore.data.marks import MARKS
+from dlcore.data import word_spans
+from dlcore.data.marks import pattern
+from dlcore.data.sets import sentences
 from dlcore.data.sets.sentences import plain
 from dlcore.data.word_spans import words, words_of
 
@@ -38,7 +41,13 @@ def test_a_mark_joins_no_symbol_to_the_next_word() -> None:
 
 def test_all_marks_of_unicode_are_among_them() -> None:
     every = "".join(map(chr, range(sys.maxunicode + 1)))
-    marks = "".join(c for c in every if unicodedata.category(c)[0] == "M")
-    others = set(re.findall(f"[{MARKS}]", every)) - {*marks}
-    assert re.fullmatch(f"[{MARKS}]+", marks)
-    assert others == {"\u200c", "\u200d", *map(chr, range(0x1F3FB, 0x1F400))}
+    marks = {c for c in every if unicodedata.category(c)[0] == "M"}
+    others = {"\u200c", "\u200d", *map(chr, range(0x1F3FB, 0x1F400))}
+    assert {*pattern("[MARKS]", False).findall(every)} == marks | others
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_texts_of_ascii_are_split_alike_by_the_faster_pattern(text: str) -> None:
+    for template in (word_spans._WORD, word_spans._TREEBANK, sentences._APART):
+        fast, whole = (pattern(template, ascii_only).finditer(text) for ascii_only in (True, False))
+        assert [match.span() for match in fast] == [match.span() for match in whole]

@@ -77,7 +77,7 @@ def test_waves_of_bfloat16_are_those_of_float32() -> None:
 
 @pytest.mark.slow
 def test_times_that_are_equal_in_bfloat16_give_different_outputs() -> None:
-    """In the precision in which the network of the page is trained with --precision bf16."""
+    """In the precision in which the network of the experiment is trained with --precision bf16."""
     (model,) = built("flow_mnist").models
     variables = jax.jit(model.net.init)(jax.random.key(1), *ARGS)
     rounded = jax.tree.map(lambda x: (x + 0.1).astype(jnp.bfloat16), variables["params"])

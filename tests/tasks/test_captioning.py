@@ -146,5 +146,5 @@ def test_the_unknown_word_of_training_is_never_generated(monkeypatch: pytest.Mon
     words, total = found(rarest=2)
     assert words == [5] * 4
     assert total == pytest.approx(4 * np.log(np.e / (1 + np.e)), abs=1e-3)
-    page: Any = built("captioning_emoji", rarest=2).predictor
-    assert page.describer.rarest == 2
+    predictor: Any = built("captioning_emoji", rarest=2).predictor
+    assert predictor.describer.rarest == 2

@@ -73,7 +73,7 @@ class Annotated:
         problems: everything that is wrong, one sentence each.
         crowds: number of boxes around crowds, which are left out (COCO's `iscrowd`).
         by_hash: splits that `divide` cut from train by the hash of the images' files.
-        described: {split: the file or folder in which its boxes are looked for}.
+        label_paths: {split: the file or folder in which its boxes are looked for}.
     """
 
     path: Path
@@ -82,7 +82,7 @@ class Annotated:
     problems: list[str] = dataclasses.field(default_factory=list)
     crowds: int = 0
     by_hash: tuple[str, ...] = ()
-    described: dict[str, Path] = dataclasses.field(default_factory=dict)
+    label_paths: dict[str, Path] = dataclasses.field(default_factory=dict)
 
     def refuse(self) -> None:
         """Raises UsageError with the problems, at most the first ten, if there are any."""
@@ -137,9 +137,9 @@ class Annotated:
         for split, pictures in self.splits.items():
             if split != "train" and not any(picture.boxes for picture in pictures):
                 by_hash = split in self.by_hash  # there is no folder of this split then
-                place = "cut from train by hash" if by_hash else self.described.get(split, "")
+                origin = "cut from train by hash" if by_hash else self.label_paths.get(split, "")
                 self.problems.append(
-                    f"{self.path}: no image of {split} has a box ({place}), so that nothing can be"
+                    f"{self.path}: no image of {split} has a box ({origin}), so that nothing can be"
                     f" measured: add {'images with ' if by_hash else ''}boxes"
                 )
             for picture in pictures:

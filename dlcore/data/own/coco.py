@@ -36,7 +36,7 @@ def find(path: Path) -> Annotated:
             continue
         names = _categories(content, file, found)
         pictures = _pictures(content, file, path, split, names, found)
-        found.splits[split], found.described[split] = pictures, file
+        found.splits[split], found.label_paths[split] = pictures, file
     return found
 
 

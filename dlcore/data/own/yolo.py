@@ -47,7 +47,7 @@ def find(path: Path) -> Annotated:
         for folder in given[:1]:
             found.splits[split] = _split(folder, content, file, found)
             if pictures := found.splits[split]:
-                found.described[split] = _labels(pictures[0].file).parent
+                found.label_paths[split] = _labels(pictures[0].file).parent
     if "train" not in found.splits:
         raise UsageError(f"{file} has no `train`: name the folder of its images")
     return found

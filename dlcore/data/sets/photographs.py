@@ -256,9 +256,9 @@ def _decoded(name: str, split: str, paths: Sequence[Path]) -> Pictures:
     stats = [(path.resolve(), path.stat()) for path in paths]
     listed = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
     settings = json.dumps([_FORMAT, listed, name, split, _LONGEST])
-    place = f"own/{hashlib.sha256(settings.encode()).hexdigest()[:32]}/photographs"
+    key = f"own/{hashlib.sha256(settings.encode()).hexdigest()[:32]}/photographs"
     found = cache.cached(
-        place, name, VERSION, split, lambda: (len(paths), chunks()), values=["image"]
+        key, name, VERSION, split, lambda: (len(paths), chunks()), values=["image"]
     )
     pixels, sizes = (np.asarray(found.arrays[field]) for field in ("image", "size"))
     limits = {"image": (_LONGEST, _LONGEST)}

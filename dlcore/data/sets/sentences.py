@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int32, Integer
 
-from dlcore.data import tfds, tokenizer
+from dlcore.data import marks, tfds, tokenizer
 from dlcore.data.facts import Facts
-from dlcore.data.marks import MARKS
 from dlcore.data.own import left_out
 from dlcore.data.own import texts as own
 from dlcore.data.own.found import VERSION
@@ -27,7 +26,7 @@ from dlcore.options import DataSource
 
 SPECIALS = ("[pad]", "[sep]", "[mask]")  # models recognise padding by its index 0
 _POLARITY = "sentence_polarity:1.0.1"  # 1.0.0 has letters with accents in the wrong encoding
-_APART = re.compile(rf"(?:[^\w\s'{MARKS}]|_)[{MARKS}]*")
+_APART = r"(?:[^\w\s'MARKS]|_)[MARKS]*"  # see `marks.pattern`
 
 
 def plain(text: str) -> str:
@@ -37,7 +36,8 @@ def plain(text: str) -> str:
     stay with the character before them.
     """
     composed = unicodedata.normalize("NFC", text).lower()
-    spaced = _APART.sub(r" \g<0> ", composed).replace("'", " '")
+    apart = marks.pattern(_APART, composed.isascii())
+    spaced = apart.sub(r" \g<0> ", composed).replace("'", " '")
     return "".join(f" {word}" for word in spaced.split())
 
 

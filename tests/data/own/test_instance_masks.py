@@ -44,8 +44,8 @@ def test_a_smoothed_mask_has_no_instance_for_each_grey_level(tmp_path: Path) -> 
     values = np.zeros((24, 30), np.uint8)
     values[4:20, 5:25] = np.tril(np.full((16, 20), 255))
     blurred = np.asarray(Image.fromarray(values).filter(ImageFilter.GaussianBlur(1)))
-    sound = np.kron(np.arange(20).reshape(4, 5), np.ones((6, 6))).astype(np.uint8)
-    folder = instance_folder(tmp_path, sound)
+    exact = np.kron(np.arange(20).reshape(4, 5), np.ones((6, 6))).astype(np.uint8)
+    folder = instance_folder(tmp_path, exact)
     assert instances.load("nuclei_dsb2018", folder, 0, 16).facts.classes == list(instances.CLASSES)
     mask(folder / "test/masks/1.png", blurred)
     with pytest.raises(UsageError, match=r"test/masks/1\.png has .*: its edges look antialiased"):

@@ -211,11 +211,11 @@ def test_own_texts_that_are_cut_off_are_counted(tmp_path: Path) -> None:
 
 
 def test_own_pairs_that_are_too_long_to_train_on_are_counted(tmp_path: Path) -> None:
-    said = made.sentence_pairs()
+    corpus = made.sentence_pairs()
     for split, more in (("train", [("ab " * 40, "c"), ("a", "bc " * 40)]), ("validation", [])):
-        write(tmp_path / f"{split}.tsv", "".join(f"{a}\t{b}\n" for a, b in [*said, *more]))
+        write(tmp_path / f"{split}.tsv", "".join(f"{a}\t{b}\n" for a, b in [*corpus, *more]))
     write(tmp_path / "test.tsv", f"{'ab ' * 40}\tc\n")
-    message = f"^2 of {len(said) + 2} pairs of train are longer than --longest 30 tokens and left"
+    message = f"^2 of {len(corpus) + 2} pairs of train are longer than --longest 30 tokens and left"
     with pytest.warns(UserWarning, match=message) as warned:
         pair_sets.load("multi30k_en_de", tmp_path, 300, 32, 30)
     assert len(warned) == 1

@@ -88,13 +88,13 @@ def test_own_photographs_are_decoded_once_and_stay_on_the_disk(
         expected.thumbnail((1024, 1024))
         np.testing.assert_array_equal(found, np.asarray(expected))
     assert parts["train"][str(own / "train" / "grey.png")].shape == (4, 1024, 3)
-    place: Any = found
-    while getattr(place, "base", None) is not None:
-        place = place.base
-    assert isinstance(place, mmap.mmap)
-    mark = photographs.fingerprint(parts["train"])
+    base: Any = found
+    while getattr(base, "base", None) is not None:
+        base = base.base
+    assert isinstance(base, mmap.mmap)
+    fingerprint = photographs.fingerprint(parts["train"])
     monkeypatch.setattr(photographs.image_decoding, "upright", None)  # nothing is decoded again
-    assert photographs.fingerprint(photographs._own(own)["train"]) == mark
+    assert photographs.fingerprint(photographs._own(own)["train"]) == fingerprint
 
 
 def test_written_parameters_are_what_a_run_loads(tmp_path: Path) -> None:
