@@ -1,5 +1,5 @@
-"""Nightly: the first steps of every card in experiments/results, trained again. A card that no
-longer holds is stale.
+"""Nightly: every card in experiments/results trained again for its first steps, and the names of
+its metrics. A card that no longer holds is stale.
 
 On a processor of the card's kind every bit must be the same. On another one a change of the last
 bits cannot be told from the processor's own: there the data must be the same to the bit, and the
@@ -8,6 +8,7 @@ parameters' norm nearly so.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ from typing import Any
 import pytest
 
 from dlcore.data import tfds
+from dlcore.options import RunOptions
+from dlcore.runs import card as cards
+from dlcore.runs import trust
+from dlcore.runs.new_card import describe
 from tests.child import CACHE, REPOSITORY, Child
 
 RESULTS = sorted((REPOSITORY / "experiments" / "results").glob("*.json"))
@@ -46,19 +51,38 @@ def needed(card: dict[str, Any]) -> list[str]:
     return sorted({name for each in own for name in MADE_OF.get(each, (each,))})
 
 
+def prepared(card: dict[str, Any]) -> Path:
+    """The folder with the prepared data sets of a card's run; skips the test without them."""
+    names, places = needed(card), [tfds.data_folder(), DATA]
+    for place in places:
+        if all((place / name).is_dir() for name in names):
+            return place
+    pytest.skip(
+        f"{', '.join(names)}: not prepared in {tfds.data_folder()} or ../shared/data/tfds;"
+        f" dlcore prepare {names[0]}"
+    )
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_a_card_has_the_metrics_that_its_page_measures(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = json.loads(path.read_text(encoding="utf-8"))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(prepared(card)))
+    page = trust.page(path, card, False)
+    config = cards.fields(path, page.config, card, "config")
+    if isinstance(getattr(config, "pretrained", None), str):
+        config = dataclasses.replace(config, pretrained="")  # another run, perhaps not there
+    source = cards.fields(path, RunOptions, card, "run").source
+    assert set(describe(page.experiment(config, source))["metrics"]) == set(card["metrics"])
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
 def test_a_card_holds(path: Path, tmp_path: Path) -> None:
     card = json.loads(path.read_text(encoding="utf-8"))
-    names, places = needed(card), [tfds.data_folder(), DATA]
-    folder = next(
-        (place for place in places if all((place / name).is_dir() for name in names)), None
-    )
-    if folder is None:
-        pytest.skip(
-            f"{', '.join(names)}: not prepared in {tfds.data_folder()} or ../shared/data/tfds;"
-            f" dlcore prepare {names[0]}"
-        )
+    folder = prepared(card)
     pretrained, where = card["config"].get("pretrained"), tmp_path
     if isinstance(pretrained, str) and pretrained:
         if not (REPOSITORY / pretrained).is_dir():
