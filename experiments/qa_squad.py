@@ -9,9 +9,9 @@ Headline: test/f1
 
 `--fold 0` to `4` choose the articles for test. Baselines on the same questions are a sliding window
 and the sentence that is most similar. `--data` takes JSON lines {"question", "context", "answer"}
-or JSON of SQuAD's form. Where some questions have no answer, the threshold below which none is
-given is that with the largest F1 on validation. `--preset encoder` reads by a Transformer encoder,
-`--pretrained` a run of `bert_english --preset clean`: assets/'s was trained on these articles.
+or JSON of SQuAD's form. `test_with_unanswerable` adds questions shown with a text that lacks the
+answer; none is given below a threshold, that with the largest F1 on validation. `--preset encoder`
+reads by an encoder, `--pretrained` a run of `bert_english --preset clean`, without these articles.
 """
 
 from dataclasses import dataclass, replace

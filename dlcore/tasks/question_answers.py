@@ -15,6 +15,7 @@ from jax import Array
 from dlcore.bounds import Range
 from dlcore.data.own import questions as own
 from dlcore.data.sets.question_windows import Encoder, Question, QuestionWindows, encoded
+from dlcore.data.sets.questions import mixed
 from dlcore.metrics import questions as metrics
 from dlcore.samples import Part, PartWriter, Sample, Span
 from dlcore.tasks.questions import Found, collect, combined
@@ -167,11 +168,12 @@ class QuestionPredictor:
         """Returns a copy with the threshold that was chosen on validation, from a run's results.
 
         Args:
-            results: {split: {metric: value}}; without the `threshold` of "validation", `chosen`
-                stays as it is.
+            results: {split: {metric: value}}; without a `threshold` of `mixed("validation")` or
+                "validation", `chosen` stays as it is.
         """
-        found = results.get("validation", {}).get("threshold", self.chosen)
-        return dataclasses.replace(self, chosen=found)
+        splits = mixed("validation"), "validation"
+        found = [results[split] for split in splits if "threshold" in results.get(split, {})]
+        return dataclasses.replace(self, chosen=found[0]["threshold"]) if found else self
 
     @property
     def threshold(self) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from jax import Array
 
 from dlcore.data.sets.question_windows import QuestionWindows
+from dlcore.data.sets.questions import mixed
 from dlcore.data.splits import Splits
 from dlcore.metrics.known import Metric
 from dlcore.tasks import questions
@@ -20,11 +21,17 @@ _CURVE = {"exact_match": Metric("higher"), "f1": Metric("higher")}
 _REST = {
     "sentence_hit": Metric("higher"),
     "no_answer_recall": Metric("higher"),
+    "answerable_calibration_error": Metric("lower"),
     "answered": Metric(None),
     "f1_of_surest_half": Metric("higher"),
     "calibration_error": Metric("lower"),
     "threshold": Metric(None),
     "window_accuracy": Metric("higher"),  # of the loss
+}
+_MIXED = {
+    **_CURVE,
+    **{name: _REST[name] for name in ("no_answer_recall", "answerable_calibration_error")},
+    **{name: _REST[name] for name in ("answered", "threshold")},
 }
 
 
@@ -32,36 +39,48 @@ _REST = {
 class Threshold:
     """The probability of being answerable below which a reader gives no answer.
 
-    Called with a state it returns the threshold, in [0, 1]; the reader answers the validation
-    questions for it, unless `fixed` is a number or all of these questions have an answer.
+    Called with a state it returns the threshold, in [0, 1]; the reader answers the questions
+    `chosen_on` for it, unless `fixed` is a number or all of these questions have an answer.
 
     Attributes:
         finder: the reader.
-        splits: their validation questions are those on which the threshold is chosen.
-        fixed: the threshold; None: that with the largest F1 on validation, 0 where all questions of
-            validation have an answer.
+        splits: with the questions `chosen_on`.
+        fixed: the threshold; None: that with the largest F1 on `chosen_on`, 0 where all its
+            questions have an answer.
     """
 
     finder: Finder
     splits: Splits
     fixed: float | None = None
 
+    @property
+    def chosen_on(self) -> str:
+        """The split on which it is chosen: `mixed("validation")` if there is one, or validation."""
+        return mixed("validation") if mixed("validation") in self.splits.others else "validation"
+
+    @property
+    def windows(self) -> QuestionWindows:
+        """The questions `chosen_on`."""
+        windows = self.splits[self.chosen_on]
+        assert isinstance(windows, QuestionWindows)
+        return windows
+
     def __call__(self, state: State) -> float:
-        """Computes the threshold of a state; the reader answers the validation questions for it."""
-        windows = self.splits.validation
+        """Computes the threshold of a state; the reader answers the questions for it."""
+        windows = self.windows
         if self.fixed is not None or all(each.answers for each in windows.questions):
             return self.fixed or 0.0
         return self.of(self.finder.of_windows(state, windows))
 
     def of(self, found: Sequence[Found]) -> float:
-        """Returns the threshold, given the reader's answers to the validation questions.
+        """Returns the threshold, given the reader's answers to the questions `chosen_on`.
 
         Args:
             found: one answer to each question, in their order; not used where `fixed` is a number.
         """
         if self.fixed is not None:
             return self.fixed
-        return questions.best_threshold(self.splits.validation.questions, found)
+        return questions.best_threshold(self.windows.questions, found)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,10 +105,10 @@ class Answers:
         return questions.collect(finder.model, state.params, state.extra, batch, finder.longest)
 
     def score(self, state: State, collected: Collected, split: str) -> Mapping[str, float]:
-        """Computes the metrics of a split; the threshold is that of validation for test too."""
-        windows = self.sources[split]
+        """Computes the metrics of a split; the threshold of test is that of validation."""
+        windows, chosen_on = self.sources[split], self.threshold.chosen_on
         found = questions.combined(windows, collected)
-        used = self.threshold.of(found) if split == "validation" else self.threshold(state)
+        used = self.threshold.of(found) if split == chosen_on else self.threshold(state)
         result = questions.scores(windows.questions, found, used) | {"threshold": used}
         return {name: result[name] for name in self.metrics if name in result}
 
@@ -97,18 +116,25 @@ class Answers:
 def evaluators(threshold: Threshold) -> list[Evaluator]:
     """Evaluates exact match and F1 on validation during training, and all metrics at the end.
 
-    `threshold` is the threshold that was used, and that `dlcore predict` uses. For the other
-    metrics see `questions.scores`, and for two baselines on test `questions.baseline_scores`.
+    `threshold` is the threshold that was used. For the other metrics see `questions.scores`, and
+    for two baselines on test `questions.baseline_scores`. Where there are splits `mixed`, the
+    reader uses its threshold on these alone, and answers all questions of validation and test.
 
     Args:
-        threshold: of a reader, on splits of `data.sets.questions`.
+        threshold: of a reader, on splits of `data.sets.questions`. `dlcore predict` uses it.
     """
     splits = threshold.splits
     train, validation, test = splits.train, splits.validation, splits.test
+    both = {mixed(name): splits.others.get(mixed(name)) for name in ("validation", "test")}
+    mixes = {
+        name: windows for name, windows in both.items() if isinstance(windows, QuestionWindows)
+    }
+    plain = dataclasses.replace(threshold, fixed=0.0) if mixes else threshold
     return [
-        Answers(threshold, {"validation": validation}, _CURVE, "eval"),
-        Answers(threshold, {"test": test}, _CURVE, "end"),
-        Answers(threshold, {"validation": validation, "test": test}, _REST, "end"),
+        Answers(plain, {"validation": validation}, _CURVE, "eval"),
+        Answers(plain, {"test": test}, _CURVE, "end"),
+        Answers(plain, {"validation": validation, "test": test}, _REST, "end"),
+        *([Answers(threshold, mixes, _MIXED, "end")] if mixes else []),
         OfState(
             "test", lambda state: questions.baseline_scores(train, test), questions.BASELINES, "end"
         ),

@@ -144,7 +144,8 @@ def scores(
         of an exact match, over answered questions, if there are any; `sentence_hit`, the fraction
         of questions with true answers, if there are any, where the sentence in which the found span
         begins contains one, whatever the threshold; and where questions have no true answer
-        `no_answer_recall`, the fraction of these without an answer.
+        `no_answer_recall`, the fraction of these without an answer, and
+        `answerable_calibration_error`, of `Found.answerable` over all questions.
     """
     answers = [each.text(q, threshold) for q, each in zip(questions, found, strict=True)]
     each = list(zip(answers, questions, strict=True))
@@ -168,6 +169,8 @@ def scores(
     if len(with_answer) < len(questions):
         without = np.array([not q.answers for q in questions])
         result["no_answer_recall"] = float((~given[without]).mean())
+        answerable = np.array([a.answerable for a in found])
+        result["answerable_calibration_error"] = reliability(answerable, ~without).error
     return result
 
 

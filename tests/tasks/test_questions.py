@@ -64,6 +64,8 @@ def test_scores_by_hand() -> None:
     assert scores["no_answer_recall"] == 0.5
     assert scores["sentence_hit"] == 1
     assert scores["f1_of_surest_half"] == 0.5
+    # bins of 1.0 with 2 of 3 answerable, and of 0.2 with none: 3/4 * 1/3 + 1/4 * 0.2
+    assert scores["answerable_calibration_error"] == pytest.approx(0.3)
     assert "no_answer_recall" not in questions.scores([BOB], [found("Oslo")], 0.0)
 
 
@@ -87,6 +89,34 @@ def test_the_threshold_is_chosen_on_validation_and_used_for_answers() -> None:
     known = with_results(each, {"validation": dict(scores)})
     assert known.threshold == pytest.approx(0.6)
     assert with_options(known, question_answers.QuestionOptions(0.0)).threshold == 0
+
+
+def test_with_mixed_splits_the_threshold_is_of_these_alone() -> None:
+    each = predictor()
+    plain = encoded([BOB, BOB], each.finder.encoder, ("made", "1", "test"))
+    both = encoded([BOB, UNANSWERABLE], each.finder.encoder, ("made", "1", "mixed"))
+    splits = Splits.of(
+        {"train": plain, "validation": plain, "test": plain}
+        | {"validation_with_unanswerable": both, "test_with_unanswerable": both}
+    )
+    chosen = question_evaluators.Threshold(each.finder, splits)
+    *_, end, mixes, _ = question_evaluators.evaluators(chosen)
+    assert chosen.chosen_on == "validation_with_unanswerable"
+    states = {name: np.zeros((len(both), *rest)) for name, rest in COLLECTED.items()}
+    states["span"] = states["span"].astype(int)
+    states["no_answer"] = np.where(both.number == 1, np.log(0.9), np.log(0.4))
+    scores = mixes.score(Nothing(), states, "validation_with_unanswerable")  # type: ignore[arg-type]
+    assert scores["threshold"] == pytest.approx(0.6)
+    assert scores["no_answer_recall"] == 1
+    assert scores["answered"] == 0.5
+    assert scores["answerable_calibration_error"] == pytest.approx((0.4 + 0.1) / 2)
+    states = {name: value[: len(plain)] for name, value in states.items()}
+    scores = end.score(Nothing(), states, "test")  # type: ignore[arg-type]
+    assert (scores["threshold"], scores["answered"]) == (0, 1)
+    known = with_results(
+        each, {"validation": {"threshold": 0.0}, "validation_with_unanswerable": {"threshold": 0.3}}
+    )
+    assert known.threshold == 0.3
 
 
 COLLECTED: dict[str, tuple[int, ...]] = {"span": (2,), "log_probability": (), "no_answer": ()}

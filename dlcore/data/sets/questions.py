@@ -31,6 +31,7 @@ from dlcore.options import DataSource
 NAME = "squad_v11_dev"
 FOLDS = 5
 HELD_OUT = 4  # articles for validation, of those that are not for test
+PAIRED = 0.5  # of the held-out published questions: a third of the mixed ones has no answer
 
 BySplit = dict[str, list[Question]]  # {split: questions}
 
@@ -50,8 +51,9 @@ def load(
 
     Args:
         source: "published": SQuAD 1.1's development set, of whose 48 articles 9 or 10 are for test,
-            and of the rest 4 for validation; "offline": synthetic facts, 15 % of whose questions
-            have no answer; a path: a user's (`dlcore.data.own.questions`).
+            and of the rest 4 for validation, and `mixed(split)` of both; "offline": synthetic
+            facts, 15 % of whose questions have no answer; a path: a user's
+            (`dlcore.data.own.questions`).
         lengths: of a row in tokens.
         fold: of the published set, which fifth of the articles is for test, from 0. With a path it
             must be 0; offline it is ignored.
@@ -98,9 +100,22 @@ def load(
         return _splits(
             _synthetic(), ("synthetic facts", "1"), names, lengths, negatives, rarest, subwords
         )
-    names = {split: f"{split} of fold {fold}" for split in names}
+    by_split = with_mixed(_published(fold))
+    names = {split: f"{split} of fold {fold}" for split in by_split}
     info = NAME, tfds.version(NAME)
-    return _splits(_published(fold), info, names, lengths, negatives, rarest, subwords)
+    return _splits(by_split, info, names, lengths, negatives, rarest, subwords)
+
+
+def mixed(split: str) -> str:
+    """Names the split with the questions of "validation" or "test" and some without an answer."""
+    return f"{split}_with_unanswerable"
+
+
+def with_mixed(by_split: BySplit) -> BySplit:
+    """Adds `mixed(split)` of validation and of test: their questions and `unanswerable` pairs."""
+    held_out = {split: by_split[split] for split in ("validation", "test")}
+    more = {mixed(split): all_ + unanswerable(all_, PAIRED) for split, all_ in held_out.items()}
+    return {**by_split, **more}
 
 
 def _splits(

@@ -104,6 +104,28 @@ def test_unanswerable_pairs_have_no_answer() -> None:
     )
 
 
+def test_held_out_splits_have_mixed_ones_with_pairs_of_their_own() -> None:
+    made = {
+        split: [
+            Question("When?", f"In {year} it began.", (str(year),), (3,), "a") for year in years
+        ]
+        for split, years in {
+            "train": range(1900, 1950),
+            "validation": range(1950, 1980),
+            "test": range(1980, 2020),
+        }.items()
+    }
+    found = questions.with_mixed(made)
+    assert {*found} - {*made} == {questions.mixed("validation"), questions.mixed("test")}
+    for split in ("validation", "test"):
+        both = found[questions.mixed(split)]
+        assert both[: len(made[split])] == made[split]
+        pairs = both[len(made[split]) :]
+        assert pairs
+        assert not any(each.answers for each in pairs)
+        assert {each.context for each in pairs} <= {each.context for each in made[split]}
+
+
 def lines_of(count: int = 40) -> list[dict[str, object]]:
     return [
         {
