@@ -143,6 +143,8 @@ def shown(question: Question, found: Found, threshold: float) -> Evidence:
 class QuestionOptions:
     """Holds the flags of `dlcore predict` for a model that finds answers to questions in texts."""
 
+    question: str = ""
+    """asked of every text: files, --text and standard input then are plain texts"""
     threshold: Annotated[float, Range(0.0, 1.0)] | None = None
     """no answer is given where the probability that the text answers the question is below this (0:
     there always is an answer); by default the value with the largest F1 on validation"""
@@ -185,14 +187,16 @@ class QuestionPredictor:
 
         Args:
             files: .json files in SQuAD's format; other files of JSON lines
-                {"question": ..., "context": ...}. Other keys are ignored.
-            text: strings of one or more such lines.
+                {"question": ..., "context": ...}. Other keys are ignored. With the option
+                `question` plain texts, of which it is asked.
+            text: strings of one or more such lines, or with `question` plain texts.
 
         Raises:
             UsageError: a file cannot be read or is not in SQuAD's format, or a line is not such an
                 object; the message names the place.
         """
-        return [Question(question, context) for question, context in own.unanswered(files, text)]
+        found = own.unanswered(files, text, self.options.question)
+        return [Question(question, context) for question, context in found]
 
     def item(self, value: object) -> Question:
         """Converts a mapping with `question` and `context` to a question.

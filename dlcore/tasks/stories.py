@@ -67,7 +67,10 @@ class StoryText(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class StoryOptions:
-    """Flags of `dlcore predict` for stories: none."""
+    """Flags of `dlcore predict` for stories."""
+
+    question: str = ""
+    """asked of every story: files, --text and standard input then are plain texts"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +80,7 @@ class StoryPredictor:
     Attributes:
         model: computes logits and attention.
         encoder: of stories.
-        options: flags of `dlcore predict`: none.
+        options: flags of `dlcore predict`.
     """
 
     model: Logits
@@ -91,20 +94,21 @@ class StoryPredictor:
 
         Args:
             files: .txt files in bAbI's format, whose answers are not read; .json files in SQuAD's;
-                other files of lines of JSON, each an object with "question" and "context".
-            text: strings of one or more such lines.
+                other files of lines of JSON, each an object with "question" and "context". With the
+                option `question` plain texts, of which it is asked.
+            text: strings of one or more such lines, or with `question` plain texts.
 
         Raises:
             UsageError: a file cannot be read or has another format, or a line is not such an
                 object, with texts that are not blank; the message names the place.
         """
-        found = []
+        found, question = [], self.options.question
         for file in files:
-            if babi_files.is_one(file):
+            if not question and babi_files.is_one(file):
                 found += [joined(story) for story in babi.of_file(file)]
             else:
-                found += [story_text(*each) for each in own.unanswered([file], [])]
-        return found + [story_text(*each) for each in own.unanswered([], text)]
+                found += [story_text(*each) for each in own.unanswered([file], [], question)]
+        return found + [story_text(*each) for each in own.unanswered([], text, question)]
 
     def item(self, value: object) -> StoryText:
         """Converts a mapping with `question` and `context` to a story.

@@ -4,7 +4,9 @@ evaluated, drawn, reported, and used for texts.
 
 from __future__ import annotations
 
+import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,10 +41,11 @@ class Kind(NamedTuple):
 
 
 NO_TEXT = ("broken.csv", b"words\nhello\n", "broken.csv")
-NO_UTF8 = ("broken.txt", "José".encode("latin-1"), "broken.txt: it is no text in UTF-8")
+NO_UTF8 = ("broken.txt", "José".encode("latin-1"), "broken.txt, line 1: byte 3 of the file (0xe9)")
 NO_CONTEXT = ("broken.jsonl", b'{"question": "Who?"}\n', "broken.jsonl, line 1: there is no 'cont")
 TOO_LONG = ("broken.txt", b"hello" * 99, "broken.txt:1: a message of")
-QUESTION = json.dumps({"question": "Where is Mary?", "context": TEXT})
+QUESTION = {"question": "Where is Mary?", "context": TEXT}
+ASKED = json.dumps(QUESTION)
 
 CLASSES = Kind({"text", "class", "probability", "classes"}, TEXT, NO_TEXT, False)
 SPANS = Kind({"text", "spans"}, TEXT, NO_UTF8, True)
@@ -52,8 +55,8 @@ APPLICATIONS = {
     **dict.fromkeys(("cnn_sst2", "rnn_sst2", "bert_sst2", "intents_banking77"), CLASSES),
     **dict.fromkeys(("ner_conll", "ner_wnut17", "pos_ewt"), SPANS),
     "slots_atis": SPANS._replace(keys={"text", "spans", "intent", "intent_probability"}),
-    "qa_squad": Kind(READER | {"answerable"}, QUESTION, NO_CONTEXT, True, ("--threshold", "0")),
-    "qa_babi": Kind(READER | {"evidence"}, QUESTION, NO_CONTEXT, True),
+    "qa_squad": Kind(READER | {"answerable"}, ASKED, NO_CONTEXT, True, ("--threshold", "0")),
+    "qa_babi": Kind(READER | {"evidence"}, ASKED, NO_CONTEXT, True),
     **dict.fromkeys(("chat_dialogues", "chat_preference"), CHAT),
 }
 
@@ -74,8 +77,25 @@ def ranges(answer: dict[str, Any]) -> list[tuple[int, int, str]]:
     ]
 
 
+def other_ways(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, ...]]:
+    """The words of `dlcore predict` for what `--text` was given: files and standard input."""
+    asked = ("--question", QUESTION["question"]) if "question" in kind.keys else ()
+    Path("plain.txt").write_text(TEXT, "utf-8")
+    yield ("plain.txt", *asked)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode())))
+    yield ("-", *asked)
+    line = QUESTION if asked else {"text": TEXT}
+    Path("lines.jsonl").write_text(json.dumps(line) + "\n", "utf-8")
+    yield ("lines.jsonl",)
+
+
 @pytest.mark.parametrize("name", APPLICATIONS)
-def test_an_application(name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_an_application(
+    name: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
     kind = APPLICATIONS[name]
     stopped_and_resumed(name)
     evaluated(capsys)
@@ -90,6 +110,14 @@ def test_an_application(name: str, capsys: pytest.CaptureFixture[str], tmp_path:
     for file in answer.get("files", ()):
         assert TEXT in (Path("answers") / file).read_text("utf-8")
     assert ("files" in answer) == (kind is not CLASSES)  # a table is in no file
+
+    for words in other_ways(kind, monkeypatch):
+        capsys.readouterr()
+        assert cli.main(["predict", "run", *kind.flags, *words, "--json"]) == 0
+        same = json.loads(capsys.readouterr().out)
+        assert {name: same[name] for name in kind.keys} == {
+            name: answer[name] for name in kind.keys
+        }
 
     file, content, message = kind.broken
     Path(file).write_bytes(content)

@@ -88,7 +88,7 @@ def test_the_threshold_is_chosen_on_validation_and_used_for_answers() -> None:
     assert scores["no_answer_recall"] == 1
     known = with_results(each, {"validation": dict(scores)})
     assert known.threshold == pytest.approx(0.6)
-    assert with_options(known, question_answers.QuestionOptions(0.0)).threshold == 0
+    assert with_options(known, question_answers.QuestionOptions(threshold=0.0)).threshold == 0
 
 
 def test_with_mixed_splits_the_threshold_is_of_these_alone() -> None:
@@ -156,6 +156,18 @@ def predictor() -> question_answers.QuestionPredictor:
     encoder = Encoder(Lengths(8, 4, 8, 4), ("bob",))
     finder = question_answers.Finder(model, encoder, 3)
     return question_answers.QuestionPredictor(finder, 0.5)
+
+
+def test_one_question_is_asked_of_plain_texts(tmp_path: Path) -> None:
+    file, blank = tmp_path / "a.jsonl", tmp_path / "blank.txt"
+    file.write_text(TEXT, "utf-8")
+    blank.write_text(" \n")
+    options = question_answers.QuestionOptions(question="Where does Bob work?")
+    each = with_options(predictor(), options)
+    posed = each.items([file], ["Eve left."])
+    assert posed == [Question(options.question, TEXT), Question(options.question, "Eve left.")]
+    with pytest.raises(UsageError, match=r"blank\.txt is empty"):
+        each.items([file, blank], [])
 
 
 @pytest.mark.slow

@@ -55,6 +55,16 @@ def test_stories_show_what_was_attended_to(tmp_path: Path, monkeypatch: pytest.M
     assert stories.attended(story, np.array([[0.1, 0.9]])) == 1  # of the last two sentences
 
 
+def test_one_question_is_asked_of_plain_texts(tmp_path: Path) -> None:
+    each = stories.StoryPredictor(None, None, stories.StoryOptions("Who left?"))  # type: ignore[arg-type]
+    file = tmp_path / "story.txt"
+    file.write_text("1 Mary left.\nJohn ran. He fell.")  # a number does not make it bAbI's format
+    (story,) = each.items([file], [])
+    assert story.story.question == "Who left?"
+    assert story.story.sentences == ("1 Mary left.", "John ran.", "He fell.")
+    assert each.items([], ["John ran."]) == [stories.story_text("Who left?", "John ran.")]
+
+
 def test_words_that_are_not_read_are_counted_and_not_unknown() -> None:
     encoder = Encoder(("mary", "left", "who"), ("hall", "garden"), 1, 2)
     each = stories.StoryPredictor(None, encoder, stories.StoryOptions())  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ KEYS = ("question", "context", "answer")
 SUFFIXES = (".jsonl", squad.SUFFIX)
 TAKES = (
     'files of JSON lines {"question": ..., "context": ...} or of SQuAD\'s JSON, --text LINE, or -'
-    " for such lines in standard input"
+    " for such lines in standard input; or --question TEXT and files of plain text, or - for one"
 )  # what `unanswered` reads, in words
 
 
@@ -201,18 +201,27 @@ def divide(found: Found) -> None:
     found.divide(lambda examples: [example.values[1] for example in examples])
 
 
-def unanswered(paths: Sequence[Path], text: Sequence[str]) -> list[tuple[str, str]]:
+def unanswered(
+    paths: Sequence[Path], text: Sequence[str], question: str = ""
+) -> list[tuple[str, str]]:
     """Reads (question, context) pairs from files, then from strings; other keys are ignored.
 
     Args:
         paths: .json files in SQuAD's format; other files of JSON lines with "question" and
             "context".
         text: strings of one or more such lines.
+        question: if not empty, files and strings are plain texts, and this is asked of each.
 
     Raises:
         UsageError: a file cannot be read or is not in SQuAD's format, or a line is not an object
-            with both; the message names the place.
+            with both, or a plain text is blank; the message names the place.
     """
+    if question:
+        named = [(str(path), files.text(path)) for path in paths]
+        contexts = [*named, *(("the text", each) for each in text)]
+        if blank := next((where for where, each in contexts if not each.strip()), ""):
+            raise UsageError(f"{blank} is empty: there is nothing to find an answer in")
+        return [(question, each) for _, each in contexts]
     keys, found = KEYS[:2], []
     for where, given in _given(paths, text):
         try:
