@@ -7,8 +7,8 @@ Published: none that is comparable; tutorials drive in the simulator
 Headline: test/mse
 
 The first 70 % of the time are for training, the next 10 % for validation, the last 20 % for test.
-Baselines are steering straight on, and as in the frame before. `--previous` gives the network the
-steering of the frames before, which it then copies. --data: a driving_log.csv with its frames.
+Baselines: straight on, the mean of training, as in the frame before. `--previous` gives the network
+the steering of the frames before, which it then copies. --data: driving_log.csv with its frames.
 """
 
 from dataclasses import dataclass

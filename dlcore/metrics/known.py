@@ -14,10 +14,12 @@ class Metric(NamedTuple):
     Attributes:
         better: whether "higher" or "lower" values are better; None: neither, or unknown.
         unit: of its values, such as "dB"; "": none.
+        baseline_of: the metric whose value for a trivial method this is, such as "mse"; "": none.
     """
 
     better: Better | None
     unit: str = ""
+    baseline_of: str = ""
 
 
 _HIGHER, _LOWER = Metric("higher"), Metric("lower")
@@ -58,8 +60,8 @@ def known(name: str, declared: Mapping[str, object] | None = None) -> Metric:
     Args:
         name: such as "accuracy", or with its objective "net/accuracy". The whole name is looked up
             first, in `declared` and then in the table `KNOWN`; then its last part, in both again.
-        declared: {name: Metric} of an experiment, or {name: {"better": ..., "unit": ...}} from a
-            card; None: empty.
+        declared: {name: Metric} of an experiment, or {name: {"better": ..., ...}} from a card;
+            None: empty.
 
     Returns:
         The metric; with `better` None where the name is unknown.
@@ -71,8 +73,28 @@ def known(name: str, declared: Mapping[str, object] | None = None) -> Metric:
         if isinstance(found, Mapping):
             better = found.get("better")
             return Metric(
-                better if better in ("higher", "lower") else None, str(found.get("unit", ""))
+                better if better in ("higher", "lower") else None,
+                str(found.get("unit", "")),
+                str(found.get("baseline_of", "")),
             )
         if key in KNOWN:
             return KNOWN[key]
     return Metric(None)
+
+
+def best_baseline(
+    name: str, results: Mapping[str, float], declared: Mapping[str, object]
+) -> str | None:
+    """Finds the best of the baselines of a metric, by the direction of that metric.
+
+    Args:
+        name: the metric.
+        results: values by metric, of one split.
+        declared: as of `known`.
+
+    Returns:
+        The baseline's name; None if no metric of `results` is declared as one of `name`.
+    """
+    found = [each for each in results if known(each, declared).baseline_of == name]
+    best = max if known(name, declared).better == "higher" else min
+    return best(found, key=lambda each: results[each]) if found else None

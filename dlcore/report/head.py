@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from dlcore.metrics.known import best_baseline
 from dlcore.report import compare, curves
 from dlcore.report.markup import (
     MISSING,
@@ -120,9 +121,7 @@ def _headline(run: Run) -> Html | None:
     metric, published = str(run.get("published", "metric")), run.get("published", "value")
     named, _, main = run.headline.partition("/")
     if published is None and main in run.numbers("results", named):
-        return el(
-            "div", _result(main, named, run.numbers("results", named)[main]), class_="headline"
-        )
+        return el("div", _result(run, main, named), class_="headline")
     of_split = str(run.get("published", "split") or "test")
     scored = [
         s
@@ -147,7 +146,7 @@ def _headline(run: Run) -> Html | None:
             class_="headline",
         )
     ours = run.numbers("results", split)[metric]
-    parts: list[object] = _result(metric, split, ours)
+    parts: list[object] = _result(run, metric, split)
     if is_number(published):
         notes = [run.get("published", each) for each in ("source", "caveat")]
         source = el("span", "; ".join(str(each) for each in notes if each), class_="source")
@@ -167,10 +166,18 @@ def _headline(run: Run) -> Html | None:
     return el("div", parts, class_="headline")
 
 
-def _result(metric: str, split: str, value: float) -> list[object]:
+def _result(run: Run, metric: str, split: str) -> list[object]:
+    """The metric's name, its value, and the best of its baselines, if there is one."""
+    values = run.numbers("results", split)
+    best = best_baseline(metric, values, run.mapping("metrics"))
     return [
         el("p", f"{metric} on {split}", class_="what"),
-        el("p", number(value), class_="big"),
+        el("p", number(values[metric]), class_="big"),
+        (
+            el("p", f"baseline {number(values[best])} ({best})", class_="published")
+            if best
+            else None
+        ),
     ]
 
 

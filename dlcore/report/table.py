@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dlcore.errors import UsageError
+from dlcore.metrics.known import best_baseline
 from dlcore.report.kept_cards import keep
 from dlcore.runs import catalog
 from dlcore.runs.card import read_file
@@ -41,6 +42,22 @@ def values(card: Card) -> dict[str, str]:
     """
     runs, _ = repeated(card)
     return {name: _spread([run[name] for run in runs]) for name in runs[0]}
+
+
+def baseline(card: Card, metric: str) -> str:
+    """Returns the best of the baselines that a card has for a metric; "" without one.
+
+    Args:
+        card: of a finished run.
+        metric: "split/metric"; its direction decides which baseline is best.
+
+    Returns:
+        Value and name, as "0.01459 (zero_mse)".
+    """
+    split, _, name = metric.partition("/")
+    best = best_baseline(name, card["results"][split], card["metrics"])
+    # most baselines do not depend on the seed
+    return f"{values(card)[f'{split}/{best}'].removesuffix(' ± 0')} ({best})" if best else ""
 
 
 def repeated(card: Card) -> tuple[list[dict[str, float]], str]:
@@ -96,8 +113,8 @@ def rows() -> str:
     Experiments without a kept card have no row.
     """
     lines = [
-        "| experiment | data | metric | published | ours | all results |",
-        "|---|---|---|---|---|---|",
+        "| experiment | data | metric | published | baseline | ours | all results |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name in catalog.names():
         described = catalog.about(catalog.folder() / f"{name}.py")
@@ -136,6 +153,7 @@ def _cells(card: Card, described: dict[str, str]) -> list[str]:
         f"{data['name']} {data['version']}",
         metric,
         _published(published) if published else "",
+        baseline(card, metric),
         ours[metric] + (f" ({count})" if count else ""),
         f"{summary}{'<br>'.join(filter(None, folded))}</details>",
     ]

@@ -100,10 +100,14 @@ class Data(TypedDict):
 
 
 class DeclaredMetric(TypedDict):
-    """What an experiment declares of a metric; see `dlcore.metrics.known.Metric`."""
+    """What an experiment declares of a metric; see `dlcore.metrics.known.Metric`.
+
+    Older cards lack `baseline_of`.
+    """
 
     better: Literal["higher", "lower"] | None
     unit: str
+    baseline_of: NotRequired[str]
 
 
 class PublishedResult(TypedDict):

@@ -76,7 +76,7 @@ def component_evaluator(train: Arrays, test: Arrays, count: int) -> Evaluator:
     """
     name = "squared_error_of_components"
     scores = lambda state: {name: squared_error_of_components(train, test, count)}  # noqa: E731
-    return OfState("test", scores, {name: Metric("lower")})
+    return OfState("test", scores, {name: Metric("lower", baseline_of="squared_error")})
 
 
 def coded(
@@ -178,7 +178,7 @@ def filter_evaluator(train: Callable[[], Arrays], validation: Arrays, test: Arra
             scores[f"psnr_of_{name}"] = psnr(np.clip(restored, 0, 1), y)
         return scores
 
-    metrics = {f"psnr_of_{name}": Metric("higher", "dB") for name in FILTERS}
+    metrics = {f"psnr_of_{name}": Metric("higher", "dB", "psnr") for name in FILTERS}
     return OfState("test", score, metrics)
 
 
@@ -235,8 +235,11 @@ def sparse_evaluator(
         dead = float(1 - (code > 0).any(0).mean())
         return {"dead": dead, "squared_error_of_as_many_components": error}
 
-    names = ("dead", "squared_error_of_as_many_components")
-    return OfState("test", score, {name: Metric("lower") for name in names})
+    metrics = {
+        "dead": Metric("lower"),
+        "squared_error_of_as_many_components": Metric("lower", baseline_of="squared_error"),
+    }
+    return OfState("test", score, metrics)
 
 
 def sparse_samples(

@@ -154,7 +154,7 @@ def evaluators(describer: Describer, splits: Splits) -> list[Evaluator]:
             metrics["calibration_error"] = Metric("lower")
         return Scored(sources, collect, score, metrics, every)
 
-    references = {f"{name}_of_nearest": Metric(None) for name in SCORES}
+    references = {f"{name}_of_nearest": Metric(None, baseline_of=name) for name in SCORES}
     return [
         made({"validation": validation}, 1, "_greedy", "eval"),
         made({"test": test}, 1, "_greedy", "end"),

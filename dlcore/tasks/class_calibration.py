@@ -56,7 +56,7 @@ def evaluator(model: Logits, splits: Splits, prefix: str = "") -> Evaluator:
 
     metrics = {
         f"{prefix}calibration_error": Metric("lower"),
-        "majority_accuracy": Metric(None),
+        "majority_accuracy": Metric(None, baseline_of=f"{prefix}accuracy"),
         **({f"{prefix}accuracy": Metric("higher")} if prefix else {}),
     }
     return Scored(sources, collect, score, metrics)

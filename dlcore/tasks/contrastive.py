@@ -157,9 +157,9 @@ def evaluators(
         fractions: of the training labels that a probe may use, in (0, 1].
     """
     names = {fraction: f"{100 * fraction:g}" for fraction in fractions}
-    metrics = {
-        f"{kind}_accuracy_{name}": Metric("higher")
-        for kind in ("probe", "random")
+    metrics = {f"probe_accuracy_{name}": Metric("higher") for name in names.values()}
+    metrics |= {
+        f"random_accuracy_{name}": Metric("higher", baseline_of=f"probe_accuracy_{name}")
         for name in names.values()
     }
 

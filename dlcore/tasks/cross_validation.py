@@ -32,8 +32,8 @@ CLASSIFICATION = {
 }
 _MODELS = {"": "networks", "linear_": "linear regression", "ridge_": "ridge regression"}
 REGRESSION = {
-    **{f"{name}r2": Metric("higher") for name in _MODELS},
-    **{f"{name}rmse": Metric("lower") for name in _MODELS},
+    **{f"{name}r2": Metric("higher", baseline_of="r2" if name else "") for name in _MODELS},
+    **{f"{name}rmse": Metric("lower", baseline_of="rmse" if name else "") for name in _MODELS},
 }
 
 

@@ -228,8 +228,9 @@ class Detected:
         names = ["map_75", *(f"map_{size}" for size in metrics.SIZES)]
         names += [f"{kind}_{name}" for kind in ("ap_50", "ap") for name in self._classes]
         names += _POINT
-        names += [f"baseline_{name}" for name in (*_CURVES, *names)]
+        both = (*_CURVES, *names)
         higher = dict.fromkeys(names, Metric("higher"))
+        higher |= {f"baseline_{name}": Metric("higher", baseline_of=name) for name in both}
         return {**higher, "threshold": Metric(None), "calibration_error": Metric("lower")}
 
     @property

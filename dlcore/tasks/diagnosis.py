@@ -36,11 +36,11 @@ METRICS = {
     "temperature": Metric(None),
 }
 BASELINES = {
-    "baseline_accuracy": _HIGHER,
-    "baseline_auc": _HIGHER,
-    "baseline_sensitivity_at_95_specificity": _HIGHER,
-    "baseline_balanced_accuracy": _HIGHER,
-    "baseline_calibration": _LOWER,
+    **{
+        f"baseline_{name}": Metric("higher", baseline_of=name)
+        for name in ("accuracy", "auc", "sensitivity_at_95_specificity", "balanced_accuracy")
+    },
+    "baseline_calibration": Metric("lower", baseline_of="calibration_error"),
 }
 
 

@@ -28,7 +28,11 @@ from dlcore.train.step import Batch, Loss, State
 BASELINES = {"zero": "straight on", "mean": "mean of training", "last": "last steering again"}
 METRICS = {
     **dict.fromkeys(("mse", "mae"), Metric("lower")),
-    **{f"{name}_{error}": Metric("lower") for name in BASELINES for error in ("mse", "mae")},
+    **{
+        f"{name}_{error}": Metric("lower", baseline_of=error)
+        for name in BASELINES
+        for error in ("mse", "mae")
+    },
     "correlation": Metric("higher"),
 }
 _SHOWN, _NOISE, _COPIES = 12, 0.1, 8

@@ -23,13 +23,20 @@ from dlcore.train.model import Model
 from dlcore.train.step import Batch, State
 
 ERRORS = ("error_to_b", "error_to_a")
-_CYCLES = {"cycle_error": Metric("lower"), "cycle_error_of_mean": Metric(None)}
+_CYCLES = {
+    "cycle_error": Metric("lower"),
+    "cycle_error_of_mean": Metric(None, baseline_of="cycle_error"),
+}
 METRICS = {
     **_CYCLES,
     **dict.fromkeys(ERRORS, Metric("lower")),
-    **{f"{name}_{of}": Metric(None) for name in ERRORS for of in ("unchanged", "of_mean")},
+    **{
+        f"{name}_{of}": Metric(None, baseline_of=name)
+        for name in ERRORS
+        for of in ("unchanged", "of_mean")
+    },
     "class_kept": Metric("higher"),
-    "class_kept_unchanged": Metric(None),
+    "class_kept_unchanged": Metric(None, baseline_of="class_kept"),
     "class_of_true": Metric(None),
 }
 

@@ -159,7 +159,9 @@ def evaluators(model: Logits, splits: Splits, smallest: int) -> list[Evaluator]:
         made = scores({name: np.concatenate([m[name] for m in each]) for name in each[0]})
         return {f"baseline_{name}": value for name, value in made.items()}
 
-    of_baseline = {f"baseline_{name}": metric for name, metric in _NAMES.items()}
+    of_baseline = {
+        f"baseline_{name}": metric._replace(baseline_of=name) for name, metric in _NAMES.items()
+    }
     return [
         Scored(sources, collect, score, {**_NAMES, "calibration_error": _LOWER}, reduces=reduce),
         Scored(dict.fromkeys(sources), lambda *_: {}, baseline, of_baseline, "end"),

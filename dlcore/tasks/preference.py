@@ -194,4 +194,5 @@ def evaluators(
         return out
 
     metrics = {f"{name}_accuracy{end}": m for name in names for end, m in _ACCURACY.items()}
+    metrics["reference_accuracy"] = Metric("higher", baseline_of="reward_accuracy")
     return [Scored(sources, collect, score, metrics)]

@@ -24,7 +24,7 @@ from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
 _SCORES = {
     "reward_accuracy": Metric("higher"),
     "policy_accuracy": Metric("higher"),
-    "reference_accuracy": Metric(None),
+    "reference_accuracy": Metric(None, baseline_of="reward_accuracy"),
     "gain": Metric("higher"),
 }
 METRICS = {

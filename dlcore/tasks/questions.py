@@ -210,13 +210,10 @@ def hit(question: Question, span: tuple[int, int]) -> bool:
 
 
 BASELINES = {
-    name: Metric(None)
-    for name in (
-        "sliding_window_exact_match",
-        "sliding_window_f1",
-        "tfidf_sentence_f1",
-        "tfidf_sentence_hit",
-    )
+    "sliding_window_exact_match": Metric(None, baseline_of="exact_match"),
+    "sliding_window_f1": Metric(None, baseline_of="f1"),
+    "tfidf_sentence_f1": Metric(None, baseline_of="f1"),
+    "tfidf_sentence_hit": Metric(None, baseline_of="sentence_hit"),
 }
 
 

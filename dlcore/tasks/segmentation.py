@@ -132,7 +132,7 @@ def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
 
     names = ("miou", "pixel_accuracy", "class_accuracy", *(f"iou_{name}" for name in classes))
     known = {**dict.fromkeys(names, _HIGHER), "calibration_error": Metric("lower")}
-    of_baseline = {f"baseline_{name}": _HIGHER for name in names}
+    of_baseline = {f"baseline_{name}": Metric("higher", baseline_of=name) for name in names}
     return [
         Scored(sources, functools.partial(collect, model, len(classes)), score, known),
         Scored(dict.fromkeys(sources), lambda *_: {}, baseline, of_baseline, "end"),

@@ -129,7 +129,9 @@ def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
     return [
         Scored({"validation": splits.validation}, collects, brief, declared, "eval"),
         Scored({"test": splits.test}, collects, full, more, "end"),
-        OfState("test", baseline, {"mean_error_of_commonest": Metric(None)}, "end"),
+        OfState(
+            "test", baseline, {"mean_error_of_commonest": Metric(None, "", "mean_error")}, "end"
+        ),
     ]
 
 

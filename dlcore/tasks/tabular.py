@@ -28,11 +28,12 @@ from dlcore.train.step import Batch, Extra, Loss, Params, State
 _SHOWN = 6  # columns of a row in a table of predictions
 CLASSES = {
     "log_loss": Metric("lower", "nats"),
-    "baseline_accuracy": Metric("higher"),
-    "baseline_log_loss": Metric("lower", "nats"),
+    "baseline_accuracy": Metric("higher", baseline_of="accuracy"),
+    "baseline_log_loss": Metric("lower", "nats", "log_loss"),
 }
 NUMBERS = {
-    **dict.fromkeys(("rmse", "mae", "baseline_rmse", "baseline_mae"), Metric("lower")),
+    **dict.fromkeys(("rmse", "mae"), Metric("lower")),
+    **{f"baseline_{name}": Metric("lower", baseline_of=name) for name in ("rmse", "mae")},
     "r2": Metric("higher"),
 }
 

@@ -223,8 +223,9 @@ def evaluators(decoder: Decoder, splits: Splits) -> list[Evaluator]:
 
         return Scored({split: source}, collect, score, declared(facts), every)
 
-    names = ["f1_of_majority"] if facts.spans else ["accuracy_of_majority"]
-    names += ["intent_accuracy_of_majority"] if facts.intents else []
+    names = ["f1"] if facts.spans else ["accuracy"]
+    names += ["intent_accuracy"] if facts.intents else []
+    baselines = {f"{name}_of_majority": Metric(None, baseline_of=name) for name in names}
 
     def baseline(state: State) -> dict[str, float]:
         return majority(splits.train, splits.test, facts)
@@ -232,5 +233,5 @@ def evaluators(decoder: Decoder, splits: Splits) -> list[Evaluator]:
     return [
         made("validation", "eval"),
         made("test", "end"),
-        OfState("test", baseline, dict.fromkeys(names, Metric(None)), "end"),
+        OfState("test", baseline, baselines, "end"),
     ]

@@ -29,7 +29,9 @@ METRICS = {
     "lowest_f1": _HIGHER,
     "calibration_error": Metric("lower"),
 }
-BASELINES = {"majority_accuracy": _HIGHER, "bag_of_words_accuracy": _HIGHER}
+BASELINES = dict.fromkeys(
+    ("majority_accuracy", "bag_of_words_accuracy"), Metric("higher", baseline_of="accuracy")
+)
 
 
 def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:

@@ -14,6 +14,10 @@ from dlcore.metrics.known import Metric
 from dlcore.train.evaluators import Collected, Evaluator, Scored
 
 PERPLEXITY, BITS = "perplexity_of_frequencies", "bits_per_byte_of_frequencies"
+_METRICS = {
+    PERPLEXITY: Metric(None, baseline_of="perplexity"),
+    BITS: Metric(None, baseline_of="bits_per_byte"),
+}
 _ROWS = 1024  # of a batch
 _MOST = 32 * _ROWS  # of training that are counted, evenly spread
 
@@ -75,7 +79,7 @@ def evaluator(splits: Splits, name: str) -> Evaluator:
             counted.append(log_frequencies(splits.train, splits.facts.vocabulary))
         return {name: scores(sources[split], counted[0])[name]}
 
-    return Scored(dict.fromkeys(sources), lambda *_: {}, score, {name: Metric(None)}, "end")
+    return Scored(dict.fromkeys(sources), lambda *_: {}, score, {name: _METRICS[name]}, "end")
 
 
 def _batches(source: Source, most: int) -> Iterator[Batch]:

@@ -49,9 +49,11 @@ METRICS = {
     "threshold": Metric(None),
     "same_slope": Metric(None),
     "same_intercept": Metric(None),
-    **{f"{name}_eer": Metric("lower") for name in BASELINES},
+    **{f"{name}_eer": Metric("lower", baseline_of="eer") for name in BASELINES},
     **{
-        f"{name}_{each}": Metric("higher") for name in BASELINES for each in ("auc", "tar_at_far_1")
+        f"{name}_{each}": Metric("higher", baseline_of=each)
+        for name in BASELINES
+        for each in ("auc", "tar_at_far_1")
     },
 }
 

@@ -25,12 +25,12 @@ from dlcore.train.step import Batch, Extra, Loss, Mean, Out, Params, State, mean
 METRICS = {
     "squared_error": Metric("lower"),
     "error_over_copy_last": Metric("lower"),
-    "squared_error_of_copy_last": Metric(None),
-    "squared_error_of_black": Metric(None),
+    "squared_error_of_copy_last": Metric(None, baseline_of="squared_error"),
+    "squared_error_of_black": Metric(None, baseline_of="squared_error"),
     "ssim": Metric("higher"),
-    "ssim_of_copy_last": Metric(None),
+    "ssim_of_copy_last": Metric(None, baseline_of="ssim"),
     "psnr": Metric("higher", "dB"),
-    "psnr_of_copy_last": Metric(None, "dB"),
+    "psnr_of_copy_last": Metric(None, "dB", "psnr"),
 }
 _SMALLEST = 1e-10  # of a mean squared error: equal images have 100 dB, and not infinitely many
 

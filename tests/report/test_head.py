@@ -75,6 +75,14 @@ def test_the_headline_is_the_metric_that_the_experiment_names(tmp_path: Path) ->
         assert headline(folder, published=None, results=results) == shown
 
 
+def test_the_best_baseline_stands_below_the_headline(tmp_path: Path) -> None:
+    results = {"test": {"accuracy": 0.9, "majority": 0.2, "words": 0.7}}
+    baseline = {"better": None, "unit": "", "baseline_of": "accuracy"}
+    metrics = {"majority": baseline, "words": baseline}
+    shown = ["accuracy on test", "0.9000", "baseline 0.7000 (words)"]
+    assert headline(tmp_path, published=None, results=results, metrics=metrics) == shown
+
+
 def test_a_number_published_for_another_split_is_compared_with_that_split_alone(
     tmp_path: Path,
 ) -> None:

@@ -24,6 +24,7 @@ CARD: dict[str, Any] = {
     "host": {"cpu": "A processor", "cores": 2},
     "parameters": {"net": 1000, "other": 234},
     "data": {"train": {"name": "digits", "version": "1.0"}},
+    "metrics": {},
 }
 
 
@@ -36,6 +37,22 @@ def test_the_headline_is_the_published_metric_or_the_declared_one_or_the_first_o
         table.headline({**own, "results": {"validation": {"loss": 1.5}}}, {}) == "validation/loss"
     )
     assert table.values(CARD) == {"validation/loss": "1.5", "test/accuracy": "0.9877"}
+
+
+def test_the_best_baseline_of_a_metric_stands_beside_it() -> None:
+    declared = {
+        "mse": {"better": "lower", "unit": ""},
+        "zero_mse": {"better": None, "unit": "", "baseline_of": "mse"},
+        "mean_mse": {"better": "lower", "unit": "", "baseline_of": "mse"},
+        "zero_mae": {"better": "lower", "unit": "", "baseline_of": "mae"},
+    }
+    tested = {"mse": 0.1, "zero_mse": 0.3, "mean_mse": 0.2, "zero_mae": 0.01}
+    card = {**CARD, "metrics": declared, "results": {"test": tested, "validation": {"mse": 1.0}}}
+    assert table.baseline(card, "test/mse") == "0.2 (mean_mse)"
+    assert table.baseline(card, "validation/mse") == ""
+    higher = {**declared, "mse": {"better": "higher", "unit": ""}}
+    assert table.baseline({**card, "metrics": higher}, "test/mse") == "0.3 (zero_mse)"
+    assert table.baseline(CARD, "test/accuracy") == ""
 
 
 def test_several_runs_are_a_mean_with_its_spread() -> None:
@@ -108,7 +125,7 @@ def test_a_kept_card_names_no_folder_of_a_machine_and_makes_the_only_row(house: 
     _, _, *rows = table.rows().splitlines()
     assert len(rows) == 1
     assert rows[0].startswith(
-        "| [`mlp_digits`](mlp_digits.py) | digits 1.0 | validation/loss | 1.88 | 1.5 | <details>"
+        "| [`mlp_digits`](mlp_digits.py) | digits 1.0 | validation/loss | 1.88 |  | 1.5 | <details>"
     )
     assert "1,234 parameters<br>test/accuracy 0.9877<br>published: 1.88 (a book)" in rows[0]
 
@@ -116,7 +133,7 @@ def test_a_kept_card_names_no_folder_of_a_machine_and_makes_the_only_row(house: 
 def test_what_is_not_certain_of_a_published_number_stands_beside_it(house: Path) -> None:
     doubtful = {**CARD["published"], "caveat": "second-hand"}
     kept_cards.keep([run(house, "a", published=doubtful)])
-    assert "| validation/loss | 1.88 (second-hand) | 1.5 |" in table.rows()
+    assert "| validation/loss | 1.88 (second-hand) |  | 1.5 |" in table.rows()
 
 
 def test_seeds_and_folds_share_a_card_and_variants_have_their_own(house: Path) -> None:
