@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dlcore.train.step import State
 
 HELP = "/reset forgets the conversation, /exit or end of file ends it, Ctrl-C stops an answer."
+_SHOWN = 60  # characters of the text that is still seen
 # (words with the run, as `dlcore sample` takes them) -> the run's folder, experiment and state
 LoadState = Callable[[list[str]], "tuple[Path, Experiment, State]"]
 
@@ -190,10 +191,19 @@ def _add(conversation: Conversation, begin: str, line: str, end: str) -> bool:
         _note(str(error))
         return False
     if lost:
-        _note(f"the prompt is longer than the context: its first {lost} tokens are left out")
+        text = f"the prompt is longer than the context: its first {lost} tokens are left out"
+        _note(f"{text}; {_kept(conversation)}")
     elif forgotten:
-        _note(f"the context is full: the first {forgotten} tokens of it are forgotten")
+        text = f"the context is full: the first {forgotten} tokens of it are forgotten"
+        _note(f"{text}; {_kept(conversation)}")
     return True
+
+
+def _kept(conversation: Conversation) -> str:
+    """Where the text that the model still sees begins, on one line."""
+    text = conversation.model.tokenizer.decode(conversation.tokens)
+    first = " ".join(text.split())
+    return f"the model sees {len(conversation.tokens)} tokens, from: {first[:_SHOWN]} ..."
 
 
 def _show(conversation: Conversation) -> None:
@@ -211,7 +221,7 @@ def _show(conversation: Conversation) -> None:
     if conversation.forgotten:
         _note(
             f"the context was full: the first {conversation.forgotten} tokens of the conversation"
-            " were forgotten during this answer"
+            f" were forgotten during this answer; {_kept(conversation)}"
         )
 
 

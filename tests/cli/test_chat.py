@@ -144,7 +144,7 @@ def test_a_conversation_at_a_terminal(run: Path) -> None:
         terminal.until("> ")
         terminal.write("the\n")
         assert answer_of(terminal.until("\nthe context was full: the first"), "the") == first[:at]
-        terminal.until(r" \d+ tokens of the conversation were forgotten during this answer\n> ")
+        terminal.until(r" \d+ tokens of .* forgotten during this answer; .* from: \S.* \.\.\.\n> ")
         # the second turn sees the end of the first; Ctrl-C stops its answer, and nothing else
         terminal.write("if\n")
         assert "stopped" not in terminal.until(r"(?s)\n.{60}")
@@ -161,7 +161,8 @@ def test_a_conversation_at_a_terminal(run: Path) -> None:
         terminal.write("/reset\n")
         terminal.until("the conversation begins anew\n> ")
         terminal.write("if the number is\n")
-        terminal.until("longer than the context: its first 2 tokens are left out\n")
+        left = r"longer than the context: its first 2 tokens are left out; .* from: the number is"
+        terminal.until(rf"{left} \.\.\.\n")
         assert terminal.until(r"\n(the context was full.*\n)?> ") == third[: third.index(stop)]
         # Ctrl-C at the prompt ends it
         terminal.interrupt("interrupted")
