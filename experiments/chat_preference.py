@@ -10,6 +10,7 @@ Headline: test/reward_accuracy
 reference; the first message of 27 contexts also begins a dialogue of taskmaster4, which that run
 learns from. The accuracy is over all pairs of a right and a wrong answer; with `--preset dpo` over
 pairs of one context (220 have both), each by the policy of its fold, which learns from the others.
+DPO has no validation split: its settings may have been chosen on the same folds.
 """
 
 from dataclasses import dataclass, replace

@@ -3,11 +3,10 @@
 Family: memory network (MemN2N)
 Task: question answering
 Data: bAbI 1.2 (own builder), 20 tasks of 1,000 or 10,000 questions; --offline: synthetic; or --data
-Published: mean error 0.203 on 1k by MemN2N (second-hand); errors of each task in the report
+Published: mean error 0.203 on 1k by MemN2N, 0.0035 on 10k without task 3 by EntNet (second-hand)
 Headline: test/mean_error
 
-A task is solved where the error is below 5 %. `--tasks 1 2` trains on these tasks alone. With
-`--examples 10k` task 3 keeps 1,000 questions. A tenth of the training stories is for validation.
+A task is solved where its error is below 5 %. Of task 3 `--examples 10k` has 1,000 questions only.
 """
 
 from dataclasses import dataclass
@@ -61,7 +60,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         splits=splits,
         models=[model],
         objectives={"net": Objective(stories.loss(model), c.recipe(c.steps))},
-        evaluators=story_scores.evaluators(model, splits),
+        evaluators=story_scores.evaluators(model, splits, c.examples),
         samples=[stories.samples(predictor, splits.test)],
         predictor=predictor,
         best="validation/mean_error",

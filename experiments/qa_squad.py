@@ -27,9 +27,9 @@ from dlcore.data.sets.sentences import SPECIALS
 from dlcore.errors import UsageError
 from dlcore.models.reader import ContextEncoder, Size, SpanReader, encoder_reader
 from dlcore.options import RunOptions
-from dlcore.tasks import question_answers, question_evaluators
+from dlcore.tasks import question_answers, question_evaluators, question_pretraining
 from dlcore.tasks import questions as task
-from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, weights
+from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
 ASSET = Path(__file__).with_name("assets") / "bert_english.npz"  # its tokenizer alone is used
 RUN = RunOptions(cpu_devices=1)
@@ -86,7 +86,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         config=c,
         splits=splits,
         models=[model],
-        load=weights.of(c.pretrained, {"net/text": "net/text"}),
+        load=question_pretraining.load(c.pretrained, splits),
         objectives={"net": Objective(task.loss(model), c.recipe(c.steps, c.ema))},
         evaluators=question_evaluators.evaluators(threshold),
         samples=[question_answers.samples(finder, splits.test, threshold)],

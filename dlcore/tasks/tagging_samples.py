@@ -93,7 +93,8 @@ def samples(
         marked, a table of scores by tag, and the confusions of tags; words whose true tag training
         lacks are in the texts only. Then a table of the at most 20 mistakes of the highest
         probability (left out if there are none) and a reliability diagram (left out if no span is
-        predicted); with intents their confusions and reliability diagram. The key is not used.
+        predicted); with intents their scores, confusions and reliability diagram. The key is not
+        used.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
@@ -213,6 +214,7 @@ def _of_intents(found: Sequence[Prediction], sentences: Sequence[Tagged]) -> lis
     true, guess = np.array([[names.index(name) for name in pair] for pair in pairs]).T
     p = [each.intent_probability for each in found]
     return [
+        by_class("Test intents", true, guess, names),
         confusions("Test intents", true, guess, names),
         _calibration("Calibration of intents", p, [a == b for a, b in pairs]),
     ]

@@ -61,8 +61,19 @@ def slope(loss: Callable[..., Any], *data: Any, shared: Any = None) -> Callable[
         data: arrays.
         shared: a further argument.
     """
+    by = (0,) if shared is None else (0, len(data))
+    return first(jax.value_and_grad(loss, argnums=by), *data, shared=shared)
+
+
+def first(function: Callable[..., Any], *data: Any, shared: Any = None) -> Callable[[], Any]:
+    """Returns a step that computes a function and returns the first of its results.
+
+    Args:
+        function: of `data`, and `shared` where it is not None.
+        data, shared: as of `slope`.
+    """
     given = tuple(jnp.asarray(x) for x in (data if shared is None else (*data, shared)))
-    run = jax.jit(jax.value_and_grad(loss, argnums=(0,) if shared is None else (0, len(data))))
+    run = jax.jit(function)
     return lambda: run(*given)[0]
 
 

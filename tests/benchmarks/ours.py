@@ -85,12 +85,24 @@ def slope(loss: Callable[..., Any], *batch: np.ndarray, shared: np.ndarray | Non
         batch: arrays [rows, ...], which are sharded.
         shared: is replicated.
     """
+    by = (0,) if shared is None else (0, len(batch))
+    return first(jax.value_and_grad(loss, argnums=by), *batch, shared=shared)
+
+
+def first(
+    function: Callable[..., Any], *batch: np.ndarray, shared: np.ndarray | None = None
+) -> Step:
+    """Returns a step that computes a function and returns the first of its results, a number.
+
+    Args:
+        function: of the arrays of `batch`, and `shared` where it is not None.
+        batch, shared: as of `slope`.
+    """
     layout, own = sharding.layout("jit", ""), () if shared is None else (shared,)
     given = tuple(layout.put({"x": x}, len(x))["x"] for x in batch) + jax.device_put(
         own, layout.everywhere
     )
-    by = (0,) if shared is None else (0, len(batch))
-    run = jax.jit(jax.value_and_grad(loss, argnums=by)).lower(*given).compile()
+    run = jax.jit(function).lower(*given).compile()
 
     def step() -> Any:
         value = run(*given)[0]

@@ -98,6 +98,19 @@ def slope(loss: Callable[[Any], Any], x: Any, *others: Any) -> Callable[[], Any]
     return step
 
 
+def first(function: Callable[..., Any], *data: Any) -> Callable[[], Any]:
+    """Returns a step that computes `function(*data)`, without gradients, and returns its first."""
+    import torch
+
+    function = compiled(function)
+
+    def step() -> Any:
+        with torch.no_grad():
+            return function(*data)[0]
+
+    return step
+
+
 def shuffled(kernel: np.ndarray) -> np.ndarray:
     """Permutes the outputs of a kernel [..., n] from the order of depth_to_space to PyTorch's.
 

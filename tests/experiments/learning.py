@@ -125,6 +125,18 @@ def scrambled(field: str, whole: bool = False, seed: int = 0) -> Callable[[Exper
     return changed
 
 
+def exchanged(experiment: Experiment) -> Source:
+    """The training pairs of answers, of which a random half have right and wrong exchanged."""
+    source = experiment.train
+    assert isinstance(source, Arrays)
+    changed, own = dict(source.arrays), np.random.default_rng(0).integers(0, 2, (len(source), 1))
+    for field in ("tokens", "targets", "weight"):
+        right, wrong = source.arrays[field], source.arrays[f"wrong_{field}"]
+        changed[field] = np.where(own, right, wrong)
+        changed[f"wrong_{field}"] = np.where(own, wrong, right)
+    return Arrays(changed, source.info)
+
+
 def mistranslated(name: str, **changes: Any) -> Callable[[Experiment], Source]:
     """Returns (experiment) -> training pairs of a sentence and another sentence's translation."""
 

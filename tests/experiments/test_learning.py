@@ -232,6 +232,20 @@ ROWS = {
     "vit_fashion_mnist": classifier(steps=300, width=16),
 }
 
+# networks and losses that an experiment's settings choose beside its usual one
+VARIANTS = {
+    "chat_preference, dpo": Row(
+        "test/reward_accuracy",
+        lambda e: 0.5,
+        0.2,
+        learning.exchanged,
+        {"loss": "dpo", "folds": 2, "steps": 150, "dropout": 0.0, "lr": 5e-3},
+    ),
+    "bert_sst2, low_rank": classifier(
+        0.15, steps=500, tuning="low_rank", rank=8, width=32, lr=1e-2
+    ),
+}
+
 
 @pytest.mark.quick
 def test_every_experiment_has_a_row() -> None:
@@ -246,11 +260,14 @@ QUICK = ("mlp_digits", "mlp_diabetes")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    [name if name in QUICK else pytest.param(name, marks=pytest.mark.nightly) for name in ROWS],
+    [
+        name if name in QUICK else pytest.param(name, marks=pytest.mark.nightly)
+        for name in (*ROWS, *VARIANTS)
+    ],
 )
 def test_it_beats_the_baseline_and_does_not_where_there_is_nothing_to_learn(name: str) -> None:
-    row = ROWS[name]
-    experiment = learning.built(name, **row.changes)
+    row = (ROWS | VARIANTS)[name]
+    experiment = learning.built(name.partition(",")[0], **row.changes)
     trainer, baseline = learning.Trainer(experiment), row.baseline(experiment)
     learnt = trainer.metric(row.metric, experiment.train)
     assert row.gain(learnt, baseline) > row.margin, (

@@ -162,28 +162,38 @@ CASES = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
-def test_random_chains_equal_enumeration_in_float64(seed: int) -> None:
-    """Values and gradients of chains of up to six positions and four tags."""
-    generator = np.random.default_rng(seed)
-    tags = int(generator.integers(1, 5))
-    length = generator.integers(1, 7, 3).astype(np.int32)
-    shapes = (3, 6, tags), (tags, tags), (tags,), (tags,)
+def drawn(
+    tags: int, length: tuple[int, ...]
+) -> tuple[np.random.Generator, list[np.ndarray], np.ndarray]:
+    """A generator, whose seed is the number of tags; then scores and true tags of random chains."""
+    generator = np.random.default_rng(tags)
+    shapes = (len(length), 6, tags), (tags, tags), (tags,), (tags,)
     given = [3 * generator.standard_normal(shape) for shape in shapes]
-    gold = generator.integers(0, tags, (3, 6)).astype(np.int32)
+    return generator, given, generator.integers(0, tags, shapes[0][:2]).astype(np.int32)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("tags", "lengths"), [(1, (6, 3, 1)), (2, (5, 4, 2)), (3, (1, 6, 3)), (4, (6, 5, 2))]
+)
+def test_random_chains_equal_enumeration_in_float64(tags: int, lengths: tuple[int, ...]) -> None:
+    """Values and gradients."""
+    generator, given, gold = drawn(tags, lengths)
+    length = np.array(lengths, np.int32)
     with jax.enable_x64(True):
         run = jax.jit(
             lambda *x: (
                 crf_loss(*x, length, gold).sum(),
                 log_partition(*x, length),
+                marginals(*x, length),
                 viterbi(*x, length),
             )
         )
-        loss, total, y = run(*given)
+        loss, total, p, y = run(*given)
         slopes = jax.jit(jax.grad(lambda *x: crf_loss(*x, length, gold).sum(), (0, 1, 2, 3)))
         gradient = slopes(*given)
     np.testing.assert_allclose(total, partition(*given, length), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(p, probable(*given, length), rtol=1e-12, atol=1e-14)
     np.testing.assert_array_equal(y, best(*given, length))
     assert float(loss) == pytest.approx(lossy(*given, length, gold).sum(), rel=1e-11)
     for place, slope in enumerate(gradient):
@@ -191,24 +201,40 @@ def test_random_chains_equal_enumeration_in_float64(seed: int) -> None:
         ahead, behind = ([*given], [*given])
         ahead[place], behind[place] = (given[place] + s * 1e-5 * direction for s in (1, -1))
         expected = lossy(*ahead, length, gold).sum() - lossy(*behind, length, gold).sum()
-        assert float((slope * direction).sum()) == pytest.approx(expected / 2e-5, abs=1e-6)
+        assert float((np.asarray(slope) * direction).sum()) == pytest.approx(
+            expected / 2e-5, abs=1e-6
+        )
 
 
 @pytest.mark.slow
-def test_padding_changes_nothing() -> None:
+@pytest.mark.parametrize(("tags", "lengths"), [(2, (1, 6)), (3, (2, 5)), (4, (3, 4))])
+def test_padding_changes_nothing_in_float64(tags: int, lengths: tuple[int, ...]) -> None:
     """A chain in a longer row, with anything in its padding, is the chain by itself."""
-    e, t, start, end, _ = (jnp.asarray(x, jnp.float32) for x in GIVEN)
-    length, sliced = jnp.full(4, 3), jnp.full(4, 3)
-    filled = e.at[:, 3:].set(jnp.nan)
-    tags = jnp.asarray(TAGS)
-    for function, more in ((log_partition, ()), (marginals, ()), (viterbi, ()), (crf_loss, (1,))):
-        padded = function(filled, t, start, end, length, *((tags,) if more else ()))
-        alone = function(e[:, :3], t, start, end, sliced, *((tags[:, :3],) if more else ()))
-        padded = padded[:, :3] if padded.ndim > 1 else padded
-        np.testing.assert_allclose(padded, alone, rtol=1e-6)
-    slope = jax.grad(lambda e: crf_loss(e, t, start, end, length, tags).sum())(filled)
-    np.testing.assert_array_equal(slope[:, 3:], 0)
-    assert np.isfinite(slope).all()
+    _, (e, *matrices), gold = drawn(tags, lengths)
+    length = np.array(lengths, np.int32)
+
+    def loss(e: Any, *rest: Any) -> Any:
+        each = crf_loss(e, *rest)
+        return each.sum(), each
+
+    @jax.jit
+    def run(*given: Any) -> Any:
+        *chain, _ = given
+        slope, each = jax.grad(loss, has_aux=True)(*given)
+        return (log_partition(*chain), each), (marginals(*chain), viterbi(*chain), slope)
+
+    with jax.enable_x64(True):
+        filled = np.where(np.arange(6)[None, :, None] < length[:, None, None], e, np.nan)
+        totals, rows = run(filled, *matrices, length, gold)
+        for i, n in enumerate(length):
+            only = slice(i, i + 1)
+            alone, positions = run(e[only, :n], *matrices, length[only], gold[only, :n])
+            for ours, expected in zip(totals, alone, strict=True):
+                np.testing.assert_allclose(ours[i], expected[0], rtol=1e-12, atol=1e-12)
+            for ours, expected in zip(rows, positions, strict=True):
+                assert ours.dtype == expected.dtype
+                np.testing.assert_allclose(ours[i, :n], expected[0], rtol=1e-12, atol=1e-12)
+                np.testing.assert_array_equal(ours[i, n:], 0)
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from dlcore.data.facts import Facts
-from dlcore.data.sets.babi import TASKS, Story
+from dlcore.data.sets.babi import TASKS, Examples, Story
 from dlcore.tasks import story_scores
 
 pytestmark = pytest.mark.quick
@@ -31,7 +31,7 @@ def test_errors_of_tasks_their_mean_calibration_and_the_commonest_answer() -> No
         test=SimpleNamespace(stories=test[:3], arrays={"task": task}),
         facts=Facts(tasks=[1, 2]),
     )
-    _, full, baseline = story_scores.evaluators(None, splits)  # type: ignore[arg-type]
+    _, full, baseline = story_scores.evaluators(None, splits, "1k")  # type: ignore[arg-type]
     collected = {"task": task, "right": right, "probability": np.array([0.95, 0.95, 0.55])}
     found = full.score(None, collected, "test")  # type: ignore[arg-type]
     assert found == {
@@ -45,11 +45,50 @@ def test_errors_of_tasks_their_mean_calibration_and_the_commonest_answer() -> No
     assert baseline.score(None, {}, "test") == {"mean_error_of_commonest": 0.25}  # type: ignore[arg-type]
 
 
-def test_published_errors_stand_beside_all_tasks_of_1k_alone() -> None:
+def test_published_errors_are_of_all_tasks_and_of_10k_without_task_3() -> None:
     found = story_scores.published("1k", Facts(tasks=[*TASKS]))
     assert found is not None
     assert (found.metric, found.value, found.better) == ("mean_error", 0.203, "lower")
-    assert story_scores.published("10k", Facts(tasks=[*TASKS])) is None
-    assert story_scores.published("1k", Facts(tasks=[1, 2])) is None
+    large = story_scores.published("10k", Facts(tasks=[*TASKS]))
+    assert large is not None
+    # (10.8 - 4.1) / 19 %
+    assert (large.metric, large.value) == ("mean_error_without_task_03", 0.00353)
+    assert large.source.startswith("EntNet")
+    assert large.caveat == "second-hand"
+    for examples in get_args(Examples):
+        assert story_scores.published(examples, Facts(tasks=[1, 2])) is None
+
+
+@pytest.mark.parametrize("examples", get_args(Examples))
+def test_what_is_compared_is_scored_over_the_same_tasks(examples: Examples) -> None:
+    task = np.repeat(TASKS, 2)
+    splits: Any = SimpleNamespace(validation=None, test=None, facts=Facts(tasks=[*TASKS]))
+    _, full, _ = story_scores.evaluators(None, splits, examples)  # type: ignore[arg-type]
+    right = (task != 3) & ((task != 7) | (np.arange(40) % 2 == 0))
+    collected = {"task": task, "right": right, "probability": np.ones(40)}
+    found = full.score(None, collected, "test")  # type: ignore[arg-type]
+    assert found.keys() == full.metrics.keys()
+    compared = story_scores.published(examples, splits.facts)
+    assert compared is not None
+    assert found[compared.metric] == pytest.approx({"1k": 1.5 / 20, "10k": 0.5 / 19}[examples])
+    assert ("mean_error_without_task_03" in found) == (examples == "10k")
+
+
+def test_the_table_has_totals_over_the_tasks_that_it_shows() -> None:
+    table = story_scores.table(np.array([2, 3, 4, 4]), np.array([False, True, True, True]))
+    assert table.header[2:] == ("MemN2N, 1k, second-hand", "EntNet, 10k, second-hand")
+    assert table.rows == (
+        ("2", 100.0, 21.6, 0.1),
+        ("3", 0.0, 64.2, 4.1),
+        ("4", 0.0, 3.8, 0.0),
+        ("mean", 33.33, 29.87, 1.4),
+        ("mean without task 3 (1,000 questions in our 10k)", 50.0, 12.7, 0.05),
+        ("tasks solved (error under 5 %)", 2, 1, 3),
+    )
     rows = story_scores.table(np.array([0, 2]), np.array([True, False])).rows
-    assert rows == (("0", 0.0, "", ""), ("2", 100.0, 21.6, 0.1))
+    assert rows == (
+        ("0", 0.0, "", ""),
+        ("2", 100.0, 21.6, 0.1),
+        ("mean", 50.0, "", ""),
+        ("tasks solved (error under 5 %)", 1, "", ""),
+    )

@@ -114,7 +114,8 @@ def test_intents_and_words_are_shown_right_and_wrong(monkeypatch: pytest.MonkeyP
     decoder = tagging.Decoder(lambda *_: None, facts)  # type: ignore[arg-type]
     source: Any = dataclasses.make_dataclass("Source", ["sentences"])(sentences)
     drawn = tagging_samples.samples(decoder, source)(None, None)  # type: ignore[arg-type]
-    text, by_tag, words, mistakes, _, intents, calibration = (vars(each) for each in drawn)
+    text, by_tag, words, mistakes, _, *rest = (vars(each) for each in drawn)
+    by_intent, intents, calibration = rest
     assert text["text"] == "a b\nc\n"
     assert [(s.start, s.end, s.label, s.colour) for s in text["spans"]] == [
         (0, 1, "N", 0),
@@ -124,6 +125,8 @@ def test_intents_and_words_are_shown_right_and_wrong(monkeypatch: pytest.MonkeyP
     assert by_tag["rows"] == (("V", 0.0, 0.0, 0.0, 1), ("N", 0.667, 1.0, 0.8, 2))
     assert words["rows"] == (("N", 2, 0), ("V", 1, 0))
     assert mistakes["rows"] == (("a b", "b", "N", "V", 0.8),)
+    assert by_intent["title"] == "Test intents: by class"
+    assert by_intent["rows"] == (("q", 0.0, 0.0, 0.0, 1), ("p", 0.5, 1.0, 0.667, 1))
     assert intents["rows"] == (("p", 1, 0), ("q", 1, 0))
     assert calibration["series"][1].name == "predictions, error 0.350"
 

@@ -23,6 +23,7 @@ from dlcore.options import DataSource
 NAME = "babi_v12"
 Examples = Literal["1k", "10k"]
 TASKS = tuple(range(1, 21))
+ONLY_1K = 3  # the task whose 10,000 training questions are missing
 SYNTHETIC_TASKS = (1, 2)
 PAD, UNKNOWN = 0, 1
 
@@ -231,7 +232,7 @@ def _published(examples: Examples, tasks: Sequence[int], held_out: float) -> dic
     small = {split: _by_task(split) for split in ("train", "test")}
     large = small if examples == "1k" else {s: _by_task(f"{s}_10k") for s in ("train", "test")}
     for task in tasks:
-        read = small if task == 3 else large
+        read = small if task == ONLY_1K else large
         train = read["train"][task]
         # a story with all its questions is in one split
         parts = by_hash([f"{task} {number}" for number in _numbers(train)], held_out, 0.0)
