@@ -27,7 +27,7 @@ from dlcore.data.sets.sentences import SPECIALS
 from dlcore.errors import UsageError
 from dlcore.models.reader import ContextEncoder, Size, SpanReader, encoder_reader
 from dlcore.options import RunOptions
-from dlcore.tasks import question_answers, question_evaluators, question_pretraining
+from dlcore.tasks import question_answers, question_evaluators, question_samples, question_weights
 from dlcore.tasks import questions as task
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
@@ -86,10 +86,10 @@ def build(c: Config, splits: Splits) -> Experiment:
         config=c,
         splits=splits,
         models=[model],
-        load=question_pretraining.load(c.pretrained, splits),
+        load=question_weights.load(c.pretrained, splits),
         objectives={"net": Objective(task.loss(model), c.recipe(c.steps, c.ema))},
         evaluators=question_evaluators.evaluators(threshold),
-        samples=[question_answers.samples(finder, splits.test, threshold)],
+        samples=[question_samples.samples(finder, splits.test, threshold.tested)],
         predictor=question_answers.predictor(finder),
         best="validation/f1",
     )

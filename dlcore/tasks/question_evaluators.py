@@ -65,6 +65,11 @@ class Threshold:
         assert isinstance(windows, QuestionWindows)
         return windows
 
+    @property
+    def tested(self) -> Threshold:
+        """That of validation and test: 0 where a split `mixed` has one of its own."""
+        return self if self.chosen_on == "validation" else dataclasses.replace(self, fixed=0.0)
+
     def __call__(self, state: State) -> float:
         """Computes the threshold of a state; the reader answers the questions for it."""
         windows = self.windows
@@ -129,7 +134,7 @@ def evaluators(threshold: Threshold) -> list[Evaluator]:
     mixes = {
         name: windows for name, windows in both.items() if isinstance(windows, QuestionWindows)
     }
-    plain = dataclasses.replace(threshold, fixed=0.0) if mixes else threshold
+    plain = threshold.tested
     return [
         Answers(plain, {"validation": validation}, _CURVE, "eval"),
         Answers(plain, {"test": test}, _CURVE, "end"),

@@ -17,6 +17,7 @@ from dlcore.tasks import (
     question_answers,
     question_baselines,
     question_evaluators,
+    question_samples,
     questions,
 )
 from dlcore.tasks.questions import Found
@@ -125,7 +126,7 @@ def test_samples_are_calibration_scores_by_kind_and_texts(monkeypatch: pytest.Mo
     each = predictor()
     monkeypatch.setattr(question_answers.Finder, "of_windows", lambda *_: answers)
     windows = encoded(posed, each.finder.encoder, ("made", "1", "test"))
-    draw = question_answers.samples(each.finder, windows, lambda state: 0.5, count=3)
+    draw = question_samples.samples(each.finder, windows, lambda state: 0.5, count=3)
     reliability, table, *texts = (vars(sample) for sample in draw(None, None))  # type: ignore[arg-type]
     assert reliability["series"][1].y.tolist() == [1, 0, 1]  # of the bins of 0.6, 0.7 and 0.9
     assert table["rows"] == (
@@ -135,8 +136,8 @@ def test_samples_are_calibration_scores_by_kind_and_texts(monkeypatch: pytest.Mo
     )
     assert [text["title"][:5] for text in texts] == ["Where", "\u201cWho'", "Who i"]
     kinds = ["In what year?", "HOW many?", "1990?", "Whose?", ""]
-    assert [question_answers.kind_of(kind) for kind in kinds] == ["other", "how", *["other"] * 3]
-    draw = question_answers.samples(each.finder, windows, lambda state: 1.1)
+    assert [question_samples.kind_of(kind) for kind in kinds] == ["other", "how", *["other"] * 3]
+    draw = question_samples.samples(each.finder, windows, lambda state: 1.1)
     assert [type(sample).__name__ for sample in draw(None, None)][:2] == ["Table", "Evidence"]  # type: ignore[arg-type]
 
 

@@ -12,7 +12,7 @@ import pytest
 from dlcore.data.facts import Facts
 from dlcore.data.sets.question_windows import Encoder, Lengths, Question, encoded
 from dlcore.data.splits import Splits
-from dlcore.tasks import question_pretraining
+from dlcore.tasks import question_weights
 from dlcore.train.weights import Weights
 
 pytestmark = pytest.mark.quick
@@ -39,11 +39,11 @@ def test_weights_that_have_read_the_test_are_named_in_a_warning(tmp_path: Path) 
     for path in (found, some):
         message = r"this run learned from english_text with its xquad.*bert_english --preset clean"
         with pytest.warns(UserWarning, match=message):
-            given = question_pretraining.load(path, splits())
+            given = question_weights.load(path, splits())
         assert given == {"net/text": Weights(Path(path), "net/text")}
     again = run(tmp_path / "again", "clinc_oos", pretrained=True)
     with pytest.warns(UserWarning, match="began with other weights"):
-        question_pretraining.load(again, splits())
+        question_weights.load(again, splits())
 
 
 def test_weights_that_do_not_name_their_text_are_named_in_a_warning(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_weights_that_do_not_name_their_text_are_named_in_a_warning(tmp_path: Pa
     (damaged / "card.json").write_text('{"data": []}')
     for path in (file, damaged):
         with pytest.warns(UserWarning, match=r"no card\.json.*bert_english --preset clean"):
-            question_pretraining.load(str(path), splits())
+            question_weights.load(str(path), splits())
 
 
 def test_other_weights_and_other_data_are_taken_without_a_warning(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_other_weights_and_other_data_are_taken_without_a_warning(tmp_path: Path
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for path in (clean, other, "", str(tmp_path / "gone")):
-            question_pretraining.load(path, opened)
-        question_pretraining.load(str(file), splits("synthetic facts"))
+            question_weights.load(path, opened)
+        question_weights.load(str(file), splits("synthetic facts"))
         # `dlcore predict` opens no data
-        question_pretraining.load(str(file), Splits.from_facts(Facts(facts)))
+        question_weights.load(str(file), Splits.from_facts(Facts(facts)))
