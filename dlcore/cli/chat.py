@@ -201,7 +201,9 @@ def _add(conversation: Conversation, begin: str, line: str, end: str) -> bool:
 
 def _kept(conversation: Conversation) -> str:
     """Where the text that the model still sees begins, on one line."""
-    text = conversation.model.tokenizer.decode(conversation.tokens)
+    import numpy as np
+
+    text = conversation.model.tokenizer.decode(np.asarray(conversation.tokens))
     first = " ".join(text.split())
     return f"the model sees {len(conversation.tokens)} tokens, from: {first[:_SHOWN]} ..."
 
