@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +10,14 @@ import numpy as np
 import pytest
 
 from dlcore.data.sets.question_windows import Encoder, Lengths, Question, encoded, vocabulary
-from dlcore.data.splits import Splits
 from dlcore.errors import UsageError
 from dlcore.tasks import (
     question_answers,
     question_baselines,
-    question_evaluators,
-    question_samples,
     questions,
 )
 from dlcore.tasks.questions import Found
-from dlcore.train.predictor import with_options, with_results
+from dlcore.train.predictor import with_options
 
 TEXT = "Zoé 👩🏽\u200d🚀 lives in New York. Bob, a nurse, lives in Oslo since 1990."
 BOB = Question("Where does Bob live?", TEXT, ("Oslo",), (TEXT.index("Oslo"),))
@@ -70,80 +66,6 @@ def test_scores_by_hand() -> None:
     assert "no_answer_recall" not in questions.scores([BOB], [found("Oslo")], 0.0)
 
 
-def test_the_threshold_is_chosen_on_validation_and_used_for_answers() -> None:
-    answers = [found("Oslo", 0.9, 0.6), found("Bob", 0.1, 0.2), found("Bob", 0.8, 0.3)]
-    assert questions.best_threshold([BOB, UNANSWERABLE, UNANSWERABLE], answers) == 0.6
-    assert questions.best_threshold([BOB, BOB, BOB], answers) == 0  # always answers
-    each = predictor()
-    windows = encoded([BOB, UNANSWERABLE], each.finder.encoder, ("made", "1", "validation"))
-    splits = Splits.of(train=windows, validation=windows, test=windows)
-    chosen = question_evaluators.Threshold(each.finder, splits)
-    assert chosen.of(answers[:2]) == 0.6
-    assert question_evaluators.Threshold(each.finder, splits, 0.0).of(answers[:2]) == 0
-    end = question_evaluators.evaluators(chosen)[2]
-    states = {name: np.zeros((len(windows), *rest)) for name, rest in COLLECTED.items()}
-    states["span"] = states["span"].astype(int)
-    states["no_answer"] = np.where(windows.number == 1, np.log(0.9), np.log(0.4))
-    scores = end.score(Nothing(), states, "validation")  # type: ignore[arg-type]
-    assert scores["threshold"] == pytest.approx(0.6)
-    assert scores["no_answer_recall"] == 1
-    known = with_results(each, {"validation": dict(scores)})
-    assert known.threshold == pytest.approx(0.6)
-    assert with_options(known, question_answers.QuestionOptions(threshold=0.0)).threshold == 0
-
-
-def test_with_mixed_splits_the_threshold_is_of_these_alone() -> None:
-    each = predictor()
-    plain = encoded([BOB, BOB], each.finder.encoder, ("made", "1", "test"))
-    both = encoded([BOB, UNANSWERABLE], each.finder.encoder, ("made", "1", "mixed"))
-    splits = Splits.of(
-        {"train": plain, "validation": plain, "test": plain}
-        | {"validation_with_unanswerable": both, "test_with_unanswerable": both}
-    )
-    chosen = question_evaluators.Threshold(each.finder, splits)
-    *_, end, mixes, _ = question_evaluators.evaluators(chosen)
-    assert chosen.chosen_on == "validation_with_unanswerable"
-    states = {name: np.zeros((len(both), *rest)) for name, rest in COLLECTED.items()}
-    states["span"] = states["span"].astype(int)
-    states["no_answer"] = np.where(both.number == 1, np.log(0.9), np.log(0.4))
-    scores = mixes.score(Nothing(), states, "validation_with_unanswerable")  # type: ignore[arg-type]
-    assert scores["threshold"] == pytest.approx(0.6)
-    assert scores["no_answer_recall"] == 1
-    assert scores["answered"] == 0.5
-    assert scores["answerable_calibration_error"] == pytest.approx((0.4 + 0.1) / 2)
-    states = {name: value[: len(plain)] for name, value in states.items()}
-    scores = end.score(Nothing(), states, "test")  # type: ignore[arg-type]
-    assert (scores["threshold"], scores["answered"]) == (0, 1)
-    known = with_results(
-        each, {"validation": {"threshold": 0.0}, "validation_with_unanswerable": {"threshold": 0.3}}
-    )
-    assert known.threshold == 0.3
-
-
-def test_samples_are_calibration_scores_by_kind_and_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    posed = [BOB, BOB._replace(question="\u201cWho's where?"), BOB, UNANSWERABLE]
-    answers = [found("Oslo", 0.9), found("Oslo", 0.6), found("in Oslo", 0.7), found("Bob", 0.1, 0)]
-    each = predictor()
-    monkeypatch.setattr(question_answers.Finder, "of_windows", lambda *_: answers)
-    windows = encoded(posed, each.finder.encoder, ("made", "1", "test"))
-    draw = question_samples.samples(each.finder, windows, lambda state: 0.5, count=3)
-    reliability, table, *texts = (vars(sample) for sample in draw(None, None))  # type: ignore[arg-type]
-    assert reliability["series"][1].y.tolist() == [1, 0, 1]  # of the bins of 0.6, 0.7 and 0.9
-    assert table["rows"] == (
-        ("all", 4, 0.75, 0.917),
-        ("who", 2, 1.0, 1.0),
-        ("where", 2, 0.5, 0.833),
-    )
-    assert [text["title"][:5] for text in texts] == ["Where", "\u201cWho'", "Who i"]
-    kinds = ["In what year?", "HOW many?", "1990?", "Whose?", ""]
-    assert [question_samples.kind_of(kind) for kind in kinds] == ["other", "how", *["other"] * 3]
-    draw = question_samples.samples(each.finder, windows, lambda state: 1.1)
-    assert [type(sample).__name__ for sample in draw(None, None)][:2] == ["Table", "Evidence"]  # type: ignore[arg-type]
-
-
-COLLECTED: dict[str, tuple[int, ...]] = {"span": (2,), "log_probability": (), "no_answer": ()}
-
-
 def test_baselines_by_hand() -> None:
     sentences = question_baselines.sentences("It cost 1.5 m. Why? Nobody knows...\n So be it")
     shown = ["It cost 1.5 m. Why? Nobody knows...\n So be it"[a:b] for a, b in sentences]
@@ -157,14 +79,6 @@ def test_baselines_by_hand() -> None:
     a, b = question_baselines.sliding_window(near, {})
     assert near.context[a:b] == "nurse Oslo"
     assert question_baselines.sliding_window(Question("Bob?", "Bob."), {}) == (0, 0)
-
-
-@dataclasses.dataclass
-class Nothing:
-    """A state without parameters."""
-
-    params: dict[str, Any] = dataclasses.field(default_factory=dict)
-    extra: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def predictor() -> question_answers.QuestionPredictor:
