@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -12,17 +9,9 @@ from dlcore.data.sets.question_windows import encoded
 from dlcore.data.splits import Splits
 from dlcore.tasks import question_answers, question_evaluators, questions
 from dlcore.train.predictor import with_options, with_results
-from tests.tasks.test_questions import BOB, UNANSWERABLE, found, predictor
+from tests.tasks.test_questions import BOB, UNANSWERABLE, Nothing, found, predictor
 
 COLLECTED: dict[str, tuple[int, ...]] = {"span": (2,), "log_probability": (), "no_answer": ()}
-
-
-@dataclasses.dataclass
-class Nothing:
-    """A state without parameters."""
-
-    params: dict[str, Any] = dataclasses.field(default_factory=dict)
-    extra: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def test_the_threshold_is_chosen_on_validation_and_used_for_answers() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,14 @@ def test_baselines_by_hand() -> None:
     a, b = question_baselines.sliding_window(near, {})
     assert near.context[a:b] == "nurse Oslo"
     assert question_baselines.sliding_window(Question("Bob?", "Bob."), {}) == (0, 0)
+
+
+@dataclasses.dataclass
+class Nothing:
+    """A state without parameters."""
+
+    params: dict[str, Any] = dataclasses.field(default_factory=dict)
+    extra: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def predictor() -> question_answers.QuestionPredictor:
