@@ -65,8 +65,8 @@ class Size:
         scan: stack the parameters of all layers in `blocks` and compile one block for all of them,
             so that the time to compile does not grow with the depth.
         rope: base, scaling and partial form of rotary positions; ignored without `rotary`.
-        window: a token attends to so many tokens at most, the last of which it is itself
-            (sliding window, Beltagy et al. 2020); 0: to itself and all before it.
+        window: a token attends to so many tokens at most, itself the last (sliding window, Beltagy
+            et al. 2020); 0: to itself and all before it. All scores are computed: no time is saved.
         softcap: bound of attention scores, see `kernels.grouped`; 0: none.
         logit_softcap: bound of the logits, by the same tanh; 0: none.
         shared_keys: whether training, too, computes heads that share keys and values
