@@ -232,6 +232,13 @@ ROWS = {
     "vit_fashion_mnist": classifier(steps=300, width=16),
 }
 
+# and other networks of a page, by its name and theirs
+CAPTIONS, VIDEO = ROWS["captioning_emoji"], ROWS["video_moving_mnist"]
+ALL = ROWS | {
+    "captioning_emoji transformer": CAPTIONS.changed(decoder="transformer"),
+    "video_moving_mnist convolutional": VIDEO.changed(2.0, network="convolutional", hidden=32),
+}
+
 
 @pytest.mark.quick
 def test_every_experiment_has_a_row() -> None:
@@ -246,11 +253,11 @@ QUICK = ("mlp_digits", "mlp_diabetes")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    [name if name in QUICK else pytest.param(name, marks=pytest.mark.nightly) for name in ROWS],
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.nightly) for name in ALL],
 )
 def test_it_beats_the_baseline_and_does_not_where_there_is_nothing_to_learn(name: str) -> None:
-    row = ROWS[name]
-    experiment = learning.built(name, **row.changes)
+    row = ALL[name]
+    experiment = learning.built(name.split()[0], **row.changes)
     trainer, baseline = learning.Trainer(experiment), row.baseline(experiment)
     learnt = trainer.metric(row.metric, experiment.train)
     assert row.gain(learnt, baseline) > row.margin, (
