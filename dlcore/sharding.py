@@ -232,6 +232,21 @@ def sharding(layout: Layout, tree: Tree, rules: Rules = ()) -> Tree:
 # The layout of the step that is being traced; None where only the batch is sharded, and no
 # constraint is needed.
 _ROWS: ContextVar[Layout | None] = ContextVar("rows", default=None)
+# The number of microbatches of the gradient that is being traced.
+_MICROBATCHES: ContextVar[int] = ContextVar("microbatches", default=1)
+
+
+def check_whole_batch(cause: str, way_out: str) -> None:
+    """Checks that the gradient being traced, if any, is not computed in microbatches.
+
+    Args:
+        cause, way_out: what needs the rows of the whole batch, and what to do, for the message.
+
+    Raises:
+        UsageError: it is, and only the rows of a microbatch are there.
+    """
+    if (count := _MICROBATCHES.get()) > 1:
+        raise UsageError(f"--microbatches {count}: {cause}; leave it out, {way_out}")
 
 
 def along_rows(x: jax.Array, rest: bool = True) -> jax.Array:

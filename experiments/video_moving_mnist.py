@@ -3,8 +3,7 @@
 Family: recurrent convolutional network
 Task: video prediction
 Data: moving digits of MNIST 3.0.1 (TFDS), from a fixed seed; --offline: scikit-learn's digits
-Published: none on these videos
-Headline: test/error_over_copy_last
+Published: squared error 29.8 on other videos, a ConvLSTM of 15 million parameters (OpenSTL)
 
 Ten frames are given and ten predicted. The squared error is summed over the pixels of a frame, also
 relative to that of copying the last frame; black frames have a ratio of about 0.6.
@@ -19,7 +18,7 @@ from dlcore.data.sets import video
 from dlcore.metrics import structural
 from dlcore.models.convlstm import ConvLSTM, Convolutional
 from dlcore.tasks import video_prediction, video_predictor
-from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
+from dlcore.train import DataSource, Experiment, Model, Objective, Published, Recipe, Splits
 
 
 @dataclass(frozen=True)
@@ -71,6 +70,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         predictor=video_predictor.predictor(model, splits.facts),
         metrics=video_prediction.METRICS,
         best="validation/squared_error",
+        published=Published("squared_error", 29.8, "OpenSTL", "lower", caveat="other videos"),
     )
 
 

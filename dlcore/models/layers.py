@@ -14,6 +14,7 @@ from jaxtyping import Float, Integer
 from dlcore.errors import UsageError
 from dlcore.kernels import norm, random
 from dlcore.kernels.norm import layer_norm, rms_norm
+from dlcore.sharding import check_whole_batch
 
 
 def check_stages(widths: Sequence[int], blocks: Sequence[int]) -> None:
@@ -117,7 +118,7 @@ class BatchNorm(nn.Module):
     statistics are summed over the mesh axis "data" of the traced program. With `train` False it
     uses the running averages m <- momentum m + (1 - momentum) m_batch of mean and biased variance,
     which training keeps in the collection "batch_stats". There is no mask: padded positions enter
-    the statistics like others.
+    the statistics like others. Training in microbatches is refused.
 
     Attributes:
         momentum: of the running averages.
@@ -136,6 +137,9 @@ class BatchNorm(nn.Module):
         Args:
             x: [..., n].
             train: use the statistics of the batch, and update the running averages.
+
+        Raises:
+            UsageError: the batch is divided into microbatches, whose statistics are others.
         """
         n, acc_dtype = x.shape[-1], jnp.promote_types(x.dtype, jnp.float32)
         scale, bias = _scale_and_bias(self, n)
@@ -150,6 +154,11 @@ class BatchNorm(nn.Module):
                 bias - mean * gain, x.shape
             )
             return y.astype(x.dtype)
+        check_whole_batch(
+            "batch normalisation takes mean and variance of the whole batch, and would see those of"
+            " a microbatch only",
+            "or use another --norm, where the experiment has one",
+        )
         per_device = [
             axis for axis in jax.sharding.get_abstract_mesh().manual_axes if axis == "data"
         ]

@@ -92,7 +92,8 @@ def search(
         flags: the run options; each candidate replaces mesh and microbatches.
         topology: the hardware.
         devices: its devices.
-        say: is called with a line about each candidate, also those that are not returned.
+        say: is called with a line about each candidate, also those that are not returned, and about
+            microbatches that the step refuses, after which no more are tried.
 
     Returns:
         The best candidate of each mesh, the fastest first; at the end those that do not fit, the
@@ -123,14 +124,14 @@ def search(
         for remat in (False, True) if savers else (None,):
             for microbatches in microbatches_for(usual.batch, mesh):
                 run_options = dataclasses.replace(flags, mesh=mesh, microbatches=microbatches)
-                tried.append(
-                    Candidate(
-                        mesh,
-                        microbatches,
-                        remat,
-                        plan(built[remat], run_options, topology, devices),
-                    )
-                )
+                try:
+                    made = plan(built[remat], run_options, topology, devices)
+                except UsageError as refused:
+                    if microbatches == 1:
+                        raise
+                    say(f"{mesh}: {refused}")  # the step needs its whole batch
+                    break
+                tried.append(Candidate(mesh, microbatches, remat, made))
                 say(describe(tried[-1]))
                 if tried[-1].plan.fits or tried[-1].plan.state_bytes == tried[-1].plan.needs:
                     break  # it fits, or the state alone is too large

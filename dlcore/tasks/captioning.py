@@ -23,6 +23,7 @@ from dlcore.samples import Images, Part, PartWriter, Sample
 from dlcore.tasks import language_modelling
 from dlcore.tasks.caption_scores import SCORES, by_length, nearest, scores
 from dlcore.tasks.image_inputs import to_signed
+from dlcore.tasks.reliability import diagram
 from dlcore.train.evaluators import Collected, Evaluator, OfState, Schedule, Scored
 from dlcore.train.step import Batch, Params, State
 
@@ -212,7 +213,7 @@ def lit(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
 def samples(
     describer: Describer, test: CaptionedImages, count: int = 30, detailed: int = 6
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows captions of test pictures, scores by words of the true caption, and the attention.
+    """Shows captions of test pictures, their scores and reliability, and the attention.
 
     Args:
         describer: captions the pictures.
@@ -223,22 +224,27 @@ def samples(
 
     Returns:
         (state, key) -> samples: the pictures with their captions; a table of BLEU and exact
-        matches by the number of words of the true caption (`by_length`); and an `Attention` of each
-        detailed picture. The key is not used.
+        matches by the number of words of the true caption (`by_length`); a reliability diagram of
+        exact matches, as `calibration_error` is; and an `Attention` of each detailed picture. The
+        key is not used.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
         pictures = np.asarray(test.arrays["image"][: 8 * count])
-        every, weights = _described(describer, state.params, pictures, count)
+        every, probability, weights = _described(describer, state.params, pictures, count)
         table = by_length("Test pictures", every, test.captions[: len(every)])
+        exact = [a == b for a, b in zip(every, test.captions[: len(every)], strict=True)]
+        axes = "probability of the caption", "fraction that is the true caption"
+        reliable = diagram("Test pictures: reliability", *axes, {"model": (probability, exact)})
         images, found, truth = pictures[:count], every[:count], test.captions[:count]
-        right = tuple(a == b for a, b in zip(found, truth, strict=True))
+        right = tuple(exact[:count])
         captions = tuple(
             a if a == b else f"{a} (true: {b})" for a, b in zip(found, truth, strict=True)
         )
         shown: list[Sample] = [
             Images("Test pictures and their captions", images, captions, right, 6),
             table,
+            reliable,
         ]
         for i in range(min(detailed, len(images))):
             words = tuple(found[i].split())
@@ -251,15 +257,17 @@ def samples(
 
 def _described(
     describer: Describer, params: Params, images: np.ndarray, batch: int
-) -> tuple[list[str], np.ndarray]:
-    """Captions of pictures, and the attention in the first batch of them."""
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Captions of pictures and their probabilities, and the attention in the first batch."""
     run = jax.jit(lambda params, x: describer.search(params, x, describer.beams))
     captions: list[str] = []
-    attention = []
+    probability, attention = [], []
     for start in range(0, len(images), batch):
         # one shape: the last batch is filled up
         rows = np.resize(np.arange(start, min(start + batch, len(images))), batch)
-        tokens, _, weights = run(params, images[rows])
+        tokens, total, weights = run(params, images[rows])
         captions += [text(each, describer.vocabulary) for each in np.asarray(tokens)]
+        probability.append(np.exp(total))
         attention.append(weights)
-    return captions[: len(images)], np.asarray(attention[0])
+    found = np.concatenate(probability)[: len(images)]
+    return captions[: len(images)], found, np.asarray(attention[0])

@@ -17,6 +17,7 @@ from dlcore.samples import Images, Sample, Table
 from dlcore.tasks.class_probabilities import probabilities
 from dlcore.tasks.classification_predictor import ImagePredictor
 from dlcore.tasks.confusion import by_class, confusions, digits
+from dlcore.tasks.reliability import diagram_of_classes
 from dlcore.train.model import Logits
 from dlcore.train.step import Batch, Extra, Loss, Mean, Out, Params, State, mean
 
@@ -67,7 +68,7 @@ def loss(
 def samples(
     title: str, model: Logits, source: Source, classes: Sequence[str], count: int = 40
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows predictions of a classifier of images, its worst mistakes, scores and confusions.
+    """Shows predictions of a classifier of images, its worst mistakes, scores and reliability.
 
     The worst mistakes are those with the smallest probability of the true class, at most 20.
 
@@ -79,9 +80,9 @@ def samples(
         count: number of images shown, the first ones.
 
     Returns:
-        (state, key) -> samples: the first images, the worst mistakes if there are any, and the
-        tables of `by_class` and `confusions`. The caption of an image is its predicted class, and
-        the true one where that differs. The key is not used.
+        (state, key) -> samples: the first images, the worst mistakes if there are any, the tables
+        of `by_class` and `confusions`, and a reliability diagram. The caption of an image is its
+        predicted class, and the true one where that differs. The key is not used.
     """
     return lambda state, key: _image_samples(title, model, state, source, classes, count)
 
@@ -116,7 +117,8 @@ def _image_samples(
             )
         )
     tables = (table(title, true, predicted, names) for table in (by_class, confusions))
-    return [*result, *tables]
+    reliability = diagram_of_classes(f"{title}: reliability", probability, true)
+    return [*result, *tables, reliability]
 
 
 def predictor(model: Logits, facts: Facts) -> ImagePredictor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Float, Integer
 
 from dlcore.metrics.calibration import reliability
 from dlcore.samples import Plot, Series
@@ -32,3 +33,18 @@ def diagram(title: str, x: str, y: str, predictions: Mapping[str, Predictions]) 
         bins = reliability(np.minimum(probability, 1), np.asarray(right))
         series.append(Series(f"{name}, error {bins.error:.3f}", bins.predicted, bins.observed))
     return Plot(title, x, y, tuple(series))
+
+
+def diagram_of_classes(
+    title: str, probability: Float[np.ndarray, "n classes"], true: Integer[np.ndarray, " n"]
+) -> Plot:
+    """Draws the reliability diagram of the most probable class.
+
+    Args:
+        title: of the plot.
+        probability: of each class [n, classes], n at least 1.
+        true: classes [n].
+    """
+    predicted = probability.argmax(1)
+    axes = "probability of the predicted class", "fraction of right predictions"
+    return diagram(title, *axes, {"model": (probability.max(1), predicted == true)})

@@ -18,8 +18,9 @@ from dlcore.data.stream import in_order
 from dlcore.kernels import pixels
 from dlcore.metrics import segmentation as metrics
 from dlcore.metrics.known import Metric
-from dlcore.samples import Sample, Table
+from dlcore.samples import Plot, Sample, Table
 from dlcore.samples.overlay import LabelMaps
+from dlcore.tasks.reliability import diagram
 from dlcore.train.evaluators import Collected, Evaluator, Scored
 from dlcore.train.model import Logits
 from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
@@ -231,20 +232,21 @@ def of_positions(train: Arrays, source: Source, classes: int) -> metrics.Overlap
 def samples(
     title: str, model: Logits, source: Source, classes: Sequence[str], count: int = 4
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows the images of highest and of lowest mean IoU, and the metrics of each class in a table.
+    """Shows images of highest and lowest mean IoU, the metrics of each class, and reliability.
 
     Args:
         title: what the examples are.
         model: computes logits [batch, height, width, classes].
         source: `image` and `label_map`. The first 100 examples are considered, with labels at the
-            size of the logits, so that the table differs from the metrics of `evaluators`. Images
+            size of the logits, so that the numbers differ from the metrics of `evaluators`. Images
             without a labelled pixel are not shown.
         classes: names of the classes.
         count: number of images of each kind.
 
     Returns:
-        (state, key) -> the best images, the worst images, and a table over all considered examples:
-        fraction of pixels, IoU and Dice of each class. The key is not used.
+        (state, key) -> the best images, the worst images, and over all considered examples a table,
+        fraction of pixels, IoU and Dice of each class, and a reliability diagram of the labelled
+        pixels. The key is not used.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
@@ -268,9 +270,17 @@ def samples(
             for kind, index in chosen.items()
         ]
         which = f"{title}: {len(counts)} of {len(source)} at {true.shape[2]}x{true.shape[1]}"
-        return [*result, _by_class(which, counts.sum(0), classes)]
+        table = _by_class(which, counts.sum(0), classes)
+        return [*result, table, _reliability(which, kept, classes)]
 
     return draw
+
+
+def _reliability(title: str, kept: Mapping[str, np.ndarray], classes: Sequence[str]) -> Plot:
+    valid = (kept["true"] >= 0) & (kept["true"] < len(classes))
+    right = kept["true"][valid] == kept["predicted"][valid]
+    axes = "probability of the predicted class", "fraction of right pixels"
+    return diagram(f"{title}: reliability", *axes, {"pixels": (kept["confidence"][valid], right)})
 
 
 def _by_class(title: str, confusion: np.ndarray, classes: Sequence[str]) -> Table:
@@ -296,19 +306,24 @@ def predictions(
         batch: examples per batch.
 
     Returns:
-        `image` uint8 [N, h, w, c], as in the source; `true` and `predicted`, int32 [N, height,
-        width] of the logits' size; N is at most `most`.
+        `image` uint8 [N, h, w, c], as in the source; `true` and `predicted`, int32, and
+        `confidence`, the probability of the predicted class, float32, [N, height, width] of the
+        logits' size; N is at most `most`.
     """
     batch = min(batch, len(source))
-    kept: dict[str, list[np.ndarray]] = {"image": [], "true": [], "predicted": []}
+    kept: dict[str, list[np.ndarray]] = {
+        name: [] for name in ("image", "true", "predicted", "confidence")
+    }
     for rows in in_order(source, batch, np.arange(batch)):
-        logits = logits_of(model)(state.params, state.extra, rows)
+        logits = np.asarray(logits_of(model)(state.params, state.extra, rows))
         counts = rows["mask"] > 0
         size = logits.shape[1], logits.shape[2]
         true = np.asarray(at_size(jnp.asarray(rows["label_map"]), size))
         kept["image"].append(rows["image"][counts])
         kept["true"].append(true[counts])
-        kept["predicted"].append(np.asarray(logits).argmax(-1).astype(np.int32)[counts])
+        kept["predicted"].append(logits.argmax(-1).astype(np.int32)[counts])
+        below = logits - logits.max(-1, keepdims=True)
+        kept["confidence"].append(1 / np.exp(below).sum(-1)[counts])
         if sum(map(len, kept["image"])) >= most:
             break
     return {name: np.concatenate(each)[:most] for name, each in kept.items()}

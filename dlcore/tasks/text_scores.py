@@ -17,7 +17,7 @@ from dlcore.metrics.known import Metric
 from dlcore.samples import Sample
 from dlcore.tasks import class_probabilities, classification
 from dlcore.tasks.confusion import by_class
-from dlcore.tasks.reliability import diagram
+from dlcore.tasks.reliability import diagram_of_classes
 from dlcore.train.evaluators import Collected, Evaluator, Scored
 from dlcore.train.model import Logits
 from dlcore.train.step import Batch, State
@@ -139,12 +139,7 @@ def samples(
         return [
             *shown(state, key),
             by_class(title, true, p.argmax(1), classes),
-            diagram(
-                f"{title}: reliability",
-                "probability of the predicted class",
-                "fraction of right predictions",
-                {"model": (p.max(1), p.argmax(1) == true)},
-            ),
+            diagram_of_classes(f"{title}: reliability", p, true),
         ]
 
     return draw

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar
 
 import jax
 import jax.numpy as jnp
 
-from dlcore.sharding import Tree
+from dlcore.sharding import _MICROBATCHES, Tree
 
 # (params, extra, batch) -> (gradients, out), as `jax.grad(loss, has_aux=True)` computes them
 Gradient = Callable[[Tree, Tree, Tree], tuple[Tree, Tree]]
-
-# The number of microbatches of the gradient that is being traced.
-_MICROBATCHES: ContextVar[int] = ContextVar("microbatches", default=1)
-
-
-def current_microbatches() -> int:
-    """Returns the number of microbatches of the gradient being traced; 1 outside of a gradient."""
-    return _MICROBATCHES.get()
 
 
 def over_microbatches(

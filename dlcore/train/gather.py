@@ -5,8 +5,7 @@ from __future__ import annotations
 import jax
 from jax import Array
 
-from dlcore.errors import UsageError
-from dlcore.train.accumulate import current_microbatches
+from dlcore.sharding import check_whole_batch
 
 
 def all_rows(x: Array) -> Array:
@@ -26,12 +25,11 @@ def all_rows(x: Array) -> Array:
     Raises:
         UsageError: the batch is divided into microbatches, which do not see each other's rows.
     """
-    if (count := current_microbatches()) > 1:
-        raise UsageError(
-            f"--microbatches {count}: the loss of this experiment compares the examples of a batch"
-            " with one another, and would see those of a microbatch only; leave it out, and use"
-            " more devices or a smaller --batch"
-        )
+    check_whole_batch(
+        "the loss of this experiment compares the examples of a batch with one another, and would"
+        " see those of a microbatch only",
+        "and use more devices or a smaller --batch",
+    )
     mesh = jax.sharding.get_abstract_mesh()
     if "data" not in mesh.manual_axes:
         return x

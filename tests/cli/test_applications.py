@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,25 @@ APPLICATIONS: dict[str, tuple[set[str], int]] = {
     "cyclegan": ({"from", "to"}, 0),
     "driving_udacity": ({"steering"}, 0),
     "simclr_cifar10": ({"class", "probability"}, 0),
+}
+NOTICE = "What this may not be used for"
+DETECTOR = (": the worst", ": by class", ": precision at", ": calibration")
+FACES = ("worst mistakes", "Similarity of pairs", "ROC curves", "Calibration on", "Each fold")
+# {experiment: parts of the headings of its report's samples}
+HEADINGS: dict[str, tuple[str, ...]] = {
+    "detection_bccd": DETECTOR,
+    "detr_scenes": DETECTOR,
+    "segmentation_camvid": ("the best by", "the worst by", "by class", "reliability"),
+    "segmentation_nuclei": (NOTICE, "highest average", "lowest average", "reliability"),
+    "cnn_pneumonia": (NOTICE, "confusion", "ROC", "Operating points", "reliability", "Saliency"),
+    "faces_orl": FACES,
+    "faces_yale": FACES,
+    "video_moving_mnist": ("the best by", "the worst by", "squared error by frame", "SSIM by"),
+    "captioning_emoji": ("their captions", "by length", "reliability", "Where it looks, word by"),
+    "style_transfer": ("Content and style loss", "in one pass, and optimised", "total loss"),
+    "cyclegan": ("as outlined, the true ones", "a classifier recognises", "recognised by digit"),
+    "driving_udacity": ("over time", "by direction", "that change it most", "largest errors"),
+    "simclr_cifar10": ("two views", "its nearest", "worst mistakes", "confusion", "reliability"),
 }
 STEPS = ["--steps", "50", "--save-every", "25", "--eval-every", "50", "--cpu-devices", "1"]
 
@@ -86,7 +106,11 @@ def test_an_application(name: str, capsys: pytest.CaptureFixture[str], tmp_path:
     assert cli.main(["predict", "run", *files[1:], "no.png"]) == 3
     assert "no.png" in capsys.readouterr().err
 
-    page = seen(Path("run/report.html").read_text("utf-8"), tmp_path)
+    report = Path("run/report.html").read_text("utf-8")
+    titles = re.findall("<h3>(.*?)</h3>", report)
+    missing = [part for part in HEADINGS[name] if not any(part in title for title in titles)]
+    assert not missing, titles
+    page = seen(report, tmp_path)
     assert page["outside"] == page["empty"] == []
     assert page["images"] >= max(1, animations)
     assert page["gifs"] == animations

@@ -38,6 +38,11 @@ class Row:
         """By how much a value is better than the baseline."""
         return value - baseline if self.better == "higher" else baseline - value
 
+    def changed(self, margin: float = 0.0, **changes: Any) -> Row:
+        """The row with more changes, and with another margin if one is given."""
+        both = {**self.changes, **changes}
+        return dataclasses.replace(self, margin=margin or self.margin, changes=both)
+
 
 def classifier(margin: float = 0.25, **changes: Any) -> Row:
     """A classifier against its commonest class; the labels are torn from the examples."""

@@ -244,6 +244,10 @@ VARIANTS = {
     "bert_sst2, low_rank": classifier(
         0.15, steps=500, tuning="low_rank", rank=8, width=32, lr=1e-2
     ),
+    "captioning_emoji, transformer": ROWS["captioning_emoji"].changed(decoder="transformer"),
+    "video_moving_mnist, convolutional": ROWS["video_moving_mnist"].changed(
+        2.0, network="convolutional", hidden=32
+    ),
 }
 
 

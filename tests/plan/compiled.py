@@ -93,12 +93,19 @@ def main(name: str, *texts: str) -> None:
 def fewest_microbatches(
     experiment: Experiment, flags: RunOptions, topology: topologies.Topology, here: list[Any]
 ) -> Plan:
-    """Returns the plan with the fewest microbatches that fits; the last one where none fits."""
+    """Returns the plan with the fewest microbatches that fits; where none fits, the last one that
+    the experiment allows.
+    """
     mesh, _ = own_size(experiment.batch, len(here), 1)
     for microbatches in MICROBATCHES:
         if experiment.batch % (len(here) * microbatches) == 0 or microbatches == 1:
             run_options = dataclasses.replace(flags, mesh=mesh, microbatches=microbatches)
-            made = plan(experiment, run_options, topology, here)
+            try:
+                made = plan(experiment, run_options, topology, here)
+            except UsageError:
+                if microbatches == 1:
+                    raise
+                break  # the step needs its whole batch
             if made.fits:
                 break
     return made

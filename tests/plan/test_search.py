@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from dlcore.errors import UsageError
 from dlcore.options import RunOptions
 from dlcore.plan import roofline, search, topologies
 from dlcore.plan.compile import Plan
@@ -35,31 +37,27 @@ Plans = dict[tuple[str, int, bool | None], tuple[bool, int, float]]
 
 
 def searched(
-    plans: Plans, config: Any, monkeypatch: pytest.MonkeyPatch
+    plans: Plans,
+    config: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    say: Callable[[str], None] = lambda line: None,
+    most: int = 16,
 ) -> tuple[list[search.Candidate], list[tuple[str, int, bool | None]]]:
     """What a search finds, and what it tried in this order: `plans` has (fits, GiB, seconds) of
-    (fsdp, microbatches, remat). The state takes 9 GiB.
+    (fsdp, microbatches, remat). The state takes 9 GiB. More microbatches than `most` are refused.
     """
     tried: list[tuple[str, int, bool | None]] = []
 
     def plan(built: Any, flags: RunOptions, topology: Any, devices: Any) -> Plan:
         way = (flags.mesh.split(",")[1], flags.microbatches, built.remat)
         tried.append(way)
+        if flags.microbatches > most:
+            raise UsageError(f"--microbatches {flags.microbatches}: refused")
         fits, needs, seconds = plans[way]
         # what does not fit by its state is not compiled
         step = None if needs == 9 else roofline.Estimate(seconds, 0.0, 0.0, 1.0)
-        return Plan(
-            EIGHT,
-            {},
-            32,
-            flags.microbatches,
-            "f32",
-            1,
-            9 * 2**30,
-            needs * 2**30,
-            fits,
-            estimate=step,
-        )
+        held, peak = 9 * 2**30, needs * 2**30
+        return Plan(EIGHT, {}, 32, flags.microbatches, "f32", 1, held, peak, fits, estimate=step)
 
     @dataclasses.dataclass(frozen=True)
     class WithRemat(Built):
@@ -72,7 +70,7 @@ def searched(
         RunOptions(offline=True),
         EIGHT,
         list(range(8)),
-        lambda line: None,
+        say,
     )
     return found, tried
 
@@ -107,6 +105,22 @@ def test_it_stops_where_the_state_alone_does_not_fit(monkeypatch: pytest.MonkeyP
         (4, 7),
         (1, 9),
     ], "what needs least first"
+
+
+def test_microbatches_that_the_step_refuses_are_said_and_not_tried_further(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plans: Plans = {
+        ("fsdp=1", 1, None): (False, 90, 0.0),
+        ("fsdp=8", 1, None): (True, 20, 2.0),
+    }
+    lines: list[str] = []
+    found, tried = searched(plans, Config(), monkeypatch, lines.append, most=1)
+    assert tried == [("fsdp=1", 1, None), ("fsdp=1", 2, None), ("fsdp=8", 1, None)]
+    assert [each.plan.fits for each in found] == [True, False]
+    assert lines[1] == "data=8,fsdp=1,tensor=1: --microbatches 2: refused"
+    with pytest.raises(UsageError, match="--microbatches 1"):
+        searched(plans, Config(), monkeypatch, most=0)
 
 
 def test_it_tries_rematerialisation_with_and_without(monkeypatch: pytest.MonkeyPatch) -> None:

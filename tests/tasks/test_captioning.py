@@ -110,10 +110,12 @@ def test_own_pictures_are_captioned_alike_in_any_company(tmp_path: Path) -> None
 @pytest.mark.slow
 def test_samples_mark_right_captions_and_draw_attention_by_word() -> None:
     experiment, state = untrained("captioning_emoji")
-    pictures, table, *details = experiment.draw(state, jax.random.key(0))
+    pictures, table, reliable, *details = experiment.draw(state, jax.random.key(0))
     scored = sum(row[1] for row in table.rows)
     assert scored == min(240, len(experiment.splits.test))
     assert len(pictures.images) == len(pictures.captions) == len(pictures.right) == 30
+    assert reliable.title == "Test pictures: reliability"
+    assert 0 <= reliable.series[1].x.min() <= reliable.series[1].x.max() <= 1
     assert len(details) == 6
     assert all(len(each.words) == len(each.weights) for each in details)
 

@@ -14,6 +14,7 @@ from dlcore.data.facts import Facts
 from dlcore.data.source import arrays
 from dlcore.data.splits import Splits
 from dlcore.errors import UsageError
+from dlcore.metrics.calibration import reliability
 from dlcore.samples.overlay import PALETTE, outlined, overlay
 from dlcore.tasks import segmentation
 from dlcore.tasks.map_augmentation import Augmentation
@@ -216,8 +217,18 @@ def test_the_table_says_of_which_images_it_is() -> None:
     contents = {"image": np.tile(batch["image"], (30, 1, 1, 1))}
     contents["label_map"] = np.tile(batch["label_map"], (30, 1, 1))
     source = arrays("a", "1", "test", contents)
-    table = segmentation.samples("Test", model, source, CLASSES)(STATE, jax.random.key(0))[-1]
+    draw = segmentation.samples("Test", model, source, CLASSES)
+    *_, table, reliable = draw(STATE, jax.random.key(0))
     assert table.title == "Test: 100 of 120 at 6x5, by class"
+    assert reliable.title == "Test: 100 of 120 at 6x5: reliability"
+    kept = segmentation.predictions(model, STATE, source)
+    p = np.exp(kept["image"]) / np.exp(kept["image"]).sum(-1, keepdims=True)
+    np.testing.assert_allclose(kept["confidence"], p.max(-1), rtol=1e-5)
+    labelled = kept["true"] < 3
+    right = (kept["true"] == p.argmax(-1))[labelled]
+    bins = reliability(p.max(-1)[labelled], right)
+    assert reliable.series[1].name == f"pixels, error {bins.error:.3f}"
+    np.testing.assert_allclose(reliable.series[1].y, bins.observed)
 
 
 def test_what_is_turned_in_any_direction_is_square() -> None:

@@ -15,7 +15,7 @@ import pytest
 from dlcore.data.sets.sentences import Sentences
 from dlcore.data.source import arrays
 from dlcore.runs import catalog
-from dlcore.samples import Images, Table
+from dlcore.samples import Images, Plot, Table
 from dlcore.tasks.class_probabilities import probabilities
 from dlcore.tasks.classification import samples, text_samples
 from dlcore.tasks.confusion import confusions, cross_validated
@@ -70,7 +70,8 @@ def test_images_mistakes_and_the_matrix() -> None:
     def looked_up(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
         return jnp.log(jnp.asarray(batch["p"], jnp.float32)), extra
 
-    first, worst, table, matrix = samples("Test", looked_up, data, NAMES, count=3)(STATE, KEY)
+    draw = samples("Test", looked_up, data, NAMES, count=3)
+    first, worst, table, matrix, reliable = draw(STATE, KEY)
     assert isinstance(first, Images)
     assert (first.title, first.captions, first.right) == (
         "Test",
@@ -79,10 +80,8 @@ def test_images_mistakes_and_the_matrix() -> None:
     )
     assert first.images.ravel().tolist() == [0, 1, 2]
     assert isinstance(worst, Images)
-    assert worst.images.ravel().tolist() == [
-        4,
-        1,
-    ], "the smallest probability of the true class first"
+    found = worst.images.ravel().tolist()
+    assert found == [4, 1], "the smallest probability of the true class first"
     assert worst.captions == ("ant 90%, is cow 6%", "ant 50%, is bee 30%")
     assert worst.right == (False, False)
     assert isinstance(table, Table)
@@ -96,11 +95,15 @@ def test_images_mistakes_and_the_matrix() -> None:
     assert matrix.title == "Test: confusion matrix"
     assert matrix.header == ("true \\ predicted", *NAMES)
     assert matrix.rows == (("ant", 1, 0, 0), ("bee", 1, 2, 0), ("cow", 1, 0, 1))
+    assert isinstance(reliable, Plot)
+    assert reliable.title == "Test: reliability"
+    np.testing.assert_allclose(reliable.series[1].x, [0.4, 0.5, 0.7, 0.8, 0.9], rtol=1e-6)
+    assert reliable.series[1].y.tolist() == [1, 0, 1, 1, 0]
 
 
 def test_no_mistakes_no_images_of_them() -> None:
     right = P.argmax(1).astype(np.int32)
-    first, _, matrix = samples("Test", logits, source(true=right), ("0", "1", "2"))(STATE, KEY)
+    first, _, matrix, _ = samples("Test", logits, source(true=right), ("0", "1", "2"))(STATE, KEY)
     assert isinstance(first, Images)
     assert first.captions == ("0", "0", "1", "2", "0", "1")
     assert isinstance(matrix, Table)

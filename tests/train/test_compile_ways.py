@@ -74,6 +74,7 @@ SOME = [
 ]
 EXACT = [Way("shard_map", 4, 4), Way("jit", 4, 2, "data=2,fsdp=2")]
 BATCH_NORM = [Way("jit", 8, 1, "data=4,fsdp=2"), Way("shard_map", 4), Way("pmap", 2)]
+NORMED = ("cnn_fashion_mnist", "segmentation_camvid", "segmentation_nuclei", "simclr_cifar10")
 FEW = [Way("pmap", 4, 2), ALL[-1]]
 OFTEN = {
     "mlp_digits": ALL,
@@ -225,13 +226,18 @@ def test_same_parameters_in_float64(name: str, way: Way) -> None:
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("way", BATCH_NORM, ids=str)
-def test_batch_statistics_are_those_of_the_global_batch(way: Way) -> None:
-    check("cnn_fashion_mnist", way, precise=False, norm="batch")
+@pytest.mark.parametrize("name", NORMED)
+def test_batch_statistics_are_those_of_the_global_batch(name: str, way: Way) -> None:
+    check(name, way, precise=False, norm="batch")
 
 
-def test_batch_statistics_in_float64() -> None:
+@pytest.mark.parametrize("name", [NORMED[0], pytest.param(NORMED[3], marks=pytest.mark.nightly)])
+def test_batch_statistics_in_float64(name: str) -> None:
+    """Not of segmentation, whose augmented images are float32: statistics differ by their rounding
+    after one step.
+    """
     with jax.enable_x64(True):
-        check("cnn_fashion_mnist", Way("shard_map", 8), precise=True, norm="batch")
+        check(name, Way("shard_map", 8), precise=True, norm="batch")
 
 
 @pytest.mark.nightly

@@ -1,7 +1,10 @@
-"""Losses whose rows meet: the same gradients for any number of devices, and no microbatches."""
+"""Rows that meet, in a loss or in batch statistics: the same gradients for any number of devices,
+and no microbatches.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import jax
@@ -13,6 +16,8 @@ import pytest
 from dlcore import sharding
 from dlcore.errors import UsageError
 from dlcore.kernels.contrast import info_nce, unit_length
+from dlcore.models.layers import BatchNorm
+from dlcore.train.accumulate import over_microbatches
 from dlcore.train.compile import compile_step
 from dlcore.train.gather import all_rows
 from dlcore.train.step import Objective, Out, State, mean, train_step
@@ -72,3 +77,23 @@ def test_microbatches_are_refused() -> None:
         with pytest.raises(UsageError, match="--microbatches 2: the loss of this experiment"):
             stepped(how, devices, microbatches=2)  # type: ignore[arg-type]
     stepped("jit", 1)  # and nothing is left behind
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_batch_statistics_refuse_microbatches_in_training(train: bool) -> None:
+    """In training alone: running averages, such as those of a frozen network, need no batch."""
+    norm, x = BatchNorm(), jnp.arange(8.0).reshape(4, 2)
+    variables = norm.init(jax.random.key(0), x, train=False)
+
+    def grad(params: Any, extra: Any, batch: Any) -> Any:
+        y, changed = norm.apply({"params": params, **extra}, batch, train, mutable=[*extra])
+        return params, Out(mean(y), {}, dict(changed))
+
+    def gradients(microbatches: int) -> Any:
+        extra = {"batch_stats": variables["batch_stats"]}
+        return over_microbatches(grad, variables["params"], extra, x, microbatches)
+
+    gradients(1)
+    refused = pytest.raises(UsageError, match=r"--microbatches 2: batch normalisation .* --norm")
+    with refused if train else contextlib.nullcontext():
+        gradients(2)
