@@ -233,7 +233,7 @@ def sharding(layout: Layout, tree: Tree, rules: Rules = ()) -> Tree:
 # constraint is needed.
 _ROWS: ContextVar[Layout | None] = ContextVar("rows", default=None)
 # The number of microbatches of the gradient that is being traced.
-_MICROBATCHES: ContextVar[int] = ContextVar("microbatches", default=1)
+MICROBATCHES: ContextVar[int] = ContextVar("microbatches", default=1)
 
 
 def check_whole_batch(cause: str, way_out: str) -> None:
@@ -245,7 +245,7 @@ def check_whole_batch(cause: str, way_out: str) -> None:
     Raises:
         UsageError: it is, and only the rows of a microbatch are there.
     """
-    if (count := _MICROBATCHES.get()) > 1:
+    if (count := MICROBATCHES.get()) > 1:
         raise UsageError(f"--microbatches {count}: {cause}; leave it out, {way_out}")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from dlcore.sharding import _MICROBATCHES, Tree
+from dlcore.sharding import MICROBATCHES, Tree
 
 # (params, extra, batch) -> (gradients, out), as `jax.grad(loss, has_aux=True)` computes them
 Gradient = Callable[[Tree, Tree, Tree], tuple[Tree, Tree]]
@@ -35,11 +35,11 @@ def over_microbatches(
     """
     if count == 1:
         return grad(params, extra, batch)
-    token = _MICROBATCHES.set(count)
+    token = MICROBATCHES.set(count)
     try:
         return _accumulated(grad, params, extra, batch, count)
     finally:
-        _MICROBATCHES.reset(token)
+        MICROBATCHES.reset(token)
 
 
 def _accumulated(
