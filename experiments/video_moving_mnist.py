@@ -70,9 +70,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         predictor=video_predictor.predictor(model, splits.facts),
         metrics=video_prediction.METRICS,
         best="validation/squared_error",
-        published=Published(
-            "squared_error", 29.8, "ConvLSTM, OpenSTL", "lower", caveat="other data"
-        ),
+        published=Published("squared_error", 29.8, "OpenSTL", "lower", caveat="other videos"),
     )
 
 

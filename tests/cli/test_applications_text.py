@@ -45,7 +45,7 @@ NO_UTF8 = ("broken.txt", "José".encode("latin-1"), "broken.txt, line 1: byte 3 
 NO_CONTEXT = ("broken.jsonl", b'{"question": "Who?"}\n', "broken.jsonl, line 1: there is no 'cont")
 TOO_LONG = ("broken.txt", b"hello" * 99, "broken.txt:1: a message of")
 QUESTION = {"question": "Where is Mary?", "context": TEXT}
-ASKED = json.dumps(QUESTION)
+QUESTION_LINE = json.dumps(QUESTION)
 
 CLASSES = Kind({"text", "class", "probability", "classes"}, TEXT, NO_TEXT, False)
 SPANS = Kind({"text", "spans"}, TEXT, NO_UTF8, True)
@@ -55,8 +55,10 @@ APPLICATIONS = {
     **dict.fromkeys(("cnn_sst2", "rnn_sst2", "bert_sst2", "intents_banking77"), CLASSES),
     **dict.fromkeys(("ner_conll", "ner_wnut17", "pos_ewt"), SPANS),
     "slots_atis": SPANS._replace(keys={"text", "spans", "intent", "intent_probability"}),
-    "qa_squad": Kind(READER | {"answerable"}, ASKED, NO_CONTEXT, True, ("--threshold", "0")),
-    "qa_babi": Kind(READER | {"evidence"}, ASKED, NO_CONTEXT, True),
+    "qa_squad": Kind(
+        READER | {"answerable"}, QUESTION_LINE, NO_CONTEXT, True, ("--threshold", "0")
+    ),
+    "qa_babi": Kind(READER | {"evidence"}, QUESTION_LINE, NO_CONTEXT, True),
     **dict.fromkeys(("chat_dialogues", "chat_preference"), CHAT),
 }
 
@@ -79,12 +81,12 @@ def ranges(answer: dict[str, Any]) -> list[tuple[int, int, str]]:
 
 def other_ways(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, ...]]:
     """The words of `dlcore predict` for what `--text` was given: files and standard input."""
-    asked = ("--question", QUESTION["question"]) if "question" in kind.keys else ()
+    words = ("--question", QUESTION["question"]) if "question" in kind.keys else ()
     Path("plain.txt").write_text(TEXT, "utf-8")
-    yield ("plain.txt", *asked)
+    yield ("plain.txt", *words)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode())))
-    yield ("-", *asked)
-    line = QUESTION if asked else {"text": TEXT}
+    yield ("-", *words)
+    line = QUESTION if words else {"text": TEXT}
     Path("lines.jsonl").write_text(json.dumps(line) + "\n", "utf-8")
     yield ("lines.jsonl",)
 

@@ -103,7 +103,7 @@ def predictor() -> question_answers.QuestionPredictor:
     return question_answers.QuestionPredictor(finder, 0.5)
 
 
-def test_one_question_is_asked_of_plain_texts(tmp_path: Path) -> None:
+def test_one_question_for_plain_texts(tmp_path: Path) -> None:
     file, blank = tmp_path / "a.jsonl", tmp_path / "blank.txt"
     file.write_text(TEXT, "utf-8")
     blank.write_text(" \n")

@@ -55,7 +55,7 @@ def test_stories_show_what_was_attended_to(tmp_path: Path, monkeypatch: pytest.M
     assert stories.attended(story, np.array([[0.1, 0.9]])) == 1  # of the last two sentences
 
 
-def test_one_question_is_asked_of_plain_texts(tmp_path: Path) -> None:
+def test_one_question_for_plain_texts(tmp_path: Path) -> None:
     each = stories.StoryPredictor(None, None, stories.StoryOptions("Who left?"))  # type: ignore[arg-type]
     file = tmp_path / "story.txt"
     file.write_text("1 Mary left.\nJohn ran. He fell.")  # a number does not make it bAbI's format
