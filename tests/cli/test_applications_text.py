@@ -45,7 +45,7 @@ NO_UTF8 = ("broken.txt", "José".encode("latin-1"), "broken.txt, line 1: byte 3 
 NO_CONTEXT = ("broken.jsonl", b'{"question": "Who?"}\n', "broken.jsonl, line 1: there is no 'cont")
 TOO_LONG = ("broken.txt", b"hello" * 99, "broken.txt:1: a message of")
 QUESTION = {"question": "Where is Mary?", "context": TEXT}
-QUESTION_LINE = json.dumps(QUESTION)
+LINE = json.dumps(QUESTION)
 
 CLASSES = Kind({"text", "class", "probability", "classes"}, TEXT, NO_TEXT, False)
 SPANS = Kind({"text", "spans"}, TEXT, NO_UTF8, True)
@@ -55,10 +55,8 @@ APPLICATIONS = {
     **dict.fromkeys(("cnn_sst2", "rnn_sst2", "bert_sst2", "intents_banking77"), CLASSES),
     **dict.fromkeys(("ner_conll", "ner_wnut17", "pos_ewt"), SPANS),
     "slots_atis": SPANS._replace(keys={"text", "spans", "intent", "intent_probability"}),
-    "qa_squad": Kind(
-        READER | {"answerable"}, QUESTION_LINE, NO_CONTEXT, True, ("--threshold", "0")
-    ),
-    "qa_babi": Kind(READER | {"evidence"}, QUESTION_LINE, NO_CONTEXT, True),
+    "qa_squad": Kind(READER | {"answerable"}, LINE, NO_CONTEXT, True, ("--threshold", "0")),
+    "qa_babi": Kind(READER | {"evidence"}, LINE, NO_CONTEXT, True),
     **dict.fromkeys(("chat_dialogues", "chat_preference"), CHAT),
 }
 
