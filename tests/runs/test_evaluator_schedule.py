@@ -95,7 +95,7 @@ def test_it_is_a_curve_and_best_and_resumes_to_the_same(
     )
     assert whole["results"]["validation"]["macro_f1"] == values[best]
     assert {"macro_f1", "loss", "accuracy"} == whole["results"]["test"].keys()
-    assert whole["metrics"]["macro_f1"] == {"better": "higher", "unit": ""}
+    assert whole["metrics"]["macro_f1"] == {"better": "higher", "unit": "", "baseline_of": ""}
     with monkeypatch.context() as patched:
         patched.setattr(processes, "stop_requested", lambda step, received: step == 12)
         assert trained(page, "stopped") == PREEMPTED
