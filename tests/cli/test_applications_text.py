@@ -53,7 +53,8 @@ READER = {"question", "answer", "start", "end", "probability"}
 CHAT = Kind({"prompt", "text", "log_probability"}, TEXT, TOO_LONG, False)
 APPLICATIONS = {
     **dict.fromkeys(("cnn_sst2", "rnn_sst2", "bert_sst2", "intents_banking77"), CLASSES),
-    **dict.fromkeys(("ner_conll", "ner_wnut17", "pos_ewt"), SPANS),
+    **dict.fromkeys(("ner_conll", "ner_wnut17"), SPANS),
+    "pos_ewt": SPANS._replace(keys={"text", "words"}),
     "slots_atis": SPANS._replace(keys={"text", "spans", "intent", "intent_probability"}),
     "qa_squad": Kind(READER | {"answerable"}, LINE, NO_CONTEXT, True, ("--threshold", "0")),
     "qa_babi": Kind(READER | {"evidence"}, LINE, NO_CONTEXT, True),
@@ -69,8 +70,9 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def ranges(answer: dict[str, Any]) -> list[tuple[int, int, str]]:
     """The ranges of characters of an answer, and the text that it has for each."""
-    parts = answer.get("spans", [answer])
-    texts = [next(part[k] for k in ("evidence", "answer", "text") if k in part) for part in parts]
+    parts = answer.get("spans", answer.get("words", [answer]))
+    names = "evidence", "answer", "word", "text"
+    texts = [next(part[name] for name in names if name in part) for part in parts]
     pairs = zip(parts, texts, strict=True)
     return [
         (part["start"], part["end"], text) for part, text in pairs if part.get("start") is not None
