@@ -119,11 +119,13 @@ def test_an_application(name: str, capsys: pytest.CaptureFixture[str], tmp_path:
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_sizes_of_offline_data(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """`--offline` without a preset trains, and the evaluation of its run is that of its end."""
-    words = ["--steps", "3", "--cpu-devices", "1", "--out", "run"]
-    assert cli.main(["train", name, "--offline", *words]) == 0
-    record = card(Path("run"))
     page = catalog.load(catalog.find(name))
     sizes = dataclasses.replace(page.presets.get("offline", page.config()), steps=3)
+    # the devices of the tests share a batch
+    sizes = dataclasses.replace(sizes, batch=max(sizes.batch, jax.device_count()))
+    words = ["--steps", "3", "--batch", str(sizes.batch), "--cpu-devices", "1", "--out", "run"]
+    assert cli.main(["train", name, "--offline", *words]) == 0
+    record = card(Path("run"))
     assert record["config"] == json.loads(json.dumps(dataclasses.asdict(sizes)))
     assert (record["status"], record["step"]) == ("done", 3)
     evaluated(capsys)
