@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dlcore.train.step import State
 
 HELP = "/reset forgets the conversation, /exit or end of file ends it, Ctrl-C stops an answer."
-_SHOWN = 60  # characters of the text that is still seen
+_SHOWN = 60  # characters of the text that is still visible to the model
 # (words with the run, as `dlcore sample` takes them) -> the run's folder, experiment and state
 LoadState = Callable[[list[str]], "tuple[Path, Experiment, State]"]
 
@@ -192,14 +192,14 @@ def _add(conversation: Conversation, begin: str, line: str, end: str) -> bool:
         return False
     if lost:
         text = f"the prompt is longer than the context: its first {lost} tokens are left out"
-        _note(f"{text}; {_kept(conversation)}")
+        _note(f"{text}; {_visible_text(conversation)}")
     elif forgotten:
         text = f"the context is full: the first {forgotten} tokens of it are forgotten"
-        _note(f"{text}; {_kept(conversation)}")
+        _note(f"{text}; {_visible_text(conversation)}")
     return True
 
 
-def _kept(conversation: Conversation) -> str:
+def _visible_text(conversation: Conversation) -> str:
     """Where the text that the model still sees begins, on one line."""
     import numpy as np
 
@@ -223,7 +223,7 @@ def _show(conversation: Conversation) -> None:
     if conversation.forgotten:
         _note(
             f"the context was full: the first {conversation.forgotten} tokens of the conversation"
-            f" were forgotten during this answer; {_kept(conversation)}"
+            f" were forgotten during this answer; {_visible_text(conversation)}"
         )
 
 

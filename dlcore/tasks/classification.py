@@ -66,7 +66,12 @@ def loss(
 
 
 def samples(
-    title: str, model: Logits, source: Source, classes: Sequence[str], count: int = 40
+    title: str,
+    model: Logits,
+    source: Source,
+    classes: Sequence[str],
+    count: int = 40,
+    reliability: bool = True,
 ) -> Callable[[State, Array], list[Sample]]:
     """Shows predictions of a classifier of images, its worst mistakes, scores and reliability.
 
@@ -78,19 +83,31 @@ def samples(
         source: `image` and `label`.
         classes: names of the classes.
         count: number of images shown, the first ones.
+        reliability: whether there is a reliability diagram.
 
     Returns:
         (state, key) -> samples: the first images, the worst mistakes if there are any, the tables
         of `by_class` and `confusions`, and a reliability diagram. The caption of an image is its
         predicted class, and the true one where that differs. The key is not used.
     """
-    return lambda state, key: _image_samples(title, model, state, source, classes, count)
+
+    def draw(state: State, key: Array) -> list[Sample]:
+        probability, true = probabilities(model, state, source)
+        shown = _image_samples(title, probability, true, source, classes, count)
+        diagram = diagram_of_classes(f"{title}: reliability", probability, true)
+        return [*shown, diagram] if reliability else shown
+
+    return draw
 
 
 def _image_samples(
-    title: str, logits: Logits, state: State, source: Source, names: Sequence[str], count: int
+    title: str,
+    probability: np.ndarray,
+    true: np.ndarray,
+    source: Source,
+    names: Sequence[str],
+    count: int,
 ) -> list[Sample]:
-    probability, true = probabilities(logits, state, source)
     predicted = probability.argmax(1)
     first = np.arange(min(count, len(true)))
     captions = tuple(
@@ -117,8 +134,7 @@ def _image_samples(
             )
         )
     tables = (table(title, true, predicted, names) for table in (by_class, confusions))
-    reliability = diagram_of_classes(f"{title}: reliability", probability, true)
-    return [*result, *tables, reliability]
+    return [*result, *tables]
 
 
 def predictor(model: Logits, facts: Facts) -> ImagePredictor:

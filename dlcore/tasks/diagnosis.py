@@ -243,7 +243,7 @@ def samples(
         saliency is of the first 12 test images.
     """
     scaled, classes = calibrated(model, temperature), splits.facts.classes
-    images = classification.samples("Test images", scaled, splits.test, classes)
+    images = classification.samples("Test images", scaled, splits.test, classes, reliability=False)
 
     def draw(state: State, key: Array) -> list[Sample]:
         found = {
@@ -254,7 +254,7 @@ def samples(
         first = next(in_order(splits.test, 12, np.arange(12)))
         return [
             Text("What this may not be used for", splits.facts.notice),
-            *images(state, key)[:-1],  # `_reliability` is drawn in place of its diagram
+            *images(state, key),
             _roc(found["test"][0][:, 1], found["test"][1], classes),
             _operating(found, classes),
             _reliability(raw[:, 1], found["test"][0][:, 1], found["test"][1], classes),

@@ -77,7 +77,9 @@ def answers(assistant: Assistant, splits: Splits) -> Evaluator:
     """
     measures = ("bleu", "distinct_1", "distinct_2")
     metrics = {f"answer_{name}": _HIGHER for name in measures}
-    metrics |= {f"retrieved_{name}": Metric(None, "", f"answer_{name}") for name in measures}
+    metrics |= {
+        f"retrieved_{name}": Metric(None, baseline_of=f"answer_{name}") for name in measures
+    }
     metrics |= {f"reference_{name}": Metric(None) for name in measures[1:]}
     greedy = dataclasses.replace(assistant, decoding=GREEDY)
 

@@ -94,7 +94,7 @@ class QuestionOptions:
     """Holds the flags of `dlcore predict` for a model that finds answers to questions in texts."""
 
     question: str = ""
-    """asked of every text: files, --text and standard input then are plain texts"""
+    """a question for every text: files, --text and standard input then are plain texts"""
     threshold: Annotated[float, Range(0.0, 1.0)] | None = None
     """no answer is given where the probability that the text answers the question is below this (0:
     there always is an answer); by default the value with the largest F1 on validation"""
@@ -138,7 +138,7 @@ class QuestionPredictor:
         Args:
             files: .json files in SQuAD's format; other files of JSON lines
                 {"question": ..., "context": ...}. Other keys are ignored. With the option
-                `question` plain texts, of which it is asked.
+                `question` plain texts, the contexts of that question.
             text: strings of one or more such lines, or with `question` plain texts.
 
         Raises:

@@ -130,9 +130,9 @@ def evaluators(threshold: Threshold) -> list[Evaluator]:
     """
     splits = threshold.splits
     train, validation, test = splits.train, splits.validation, splits.test
-    both = {mixed(name): splits.others.get(mixed(name)) for name in ("validation", "test")}
+    # these data have no other splits than `mixed` ones
     mixes = {
-        name: windows for name, windows in both.items() if isinstance(windows, QuestionWindows)
+        name: each for name, each in splits.others.items() if isinstance(each, QuestionWindows)
     }
     plain = threshold.tested
     return [

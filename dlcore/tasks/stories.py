@@ -70,7 +70,7 @@ class StoryOptions:
     """Flags of `dlcore predict` for stories."""
 
     question: str = ""
-    """asked of every story: files, --text and standard input then are plain texts"""
+    """a question for every story: files, --text and standard input then are plain texts"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,7 @@ class StoryPredictor:
         Args:
             files: .txt files in bAbI's format, whose answers are not read; .json files in SQuAD's;
                 other files of lines of JSON, each an object with "question" and "context". With the
-                option `question` plain texts, of which it is asked.
+                option `question` plain texts, the contexts of that question.
             text: strings of one or more such lines, or with `question` plain texts.
 
         Raises:

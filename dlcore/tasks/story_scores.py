@@ -136,7 +136,7 @@ def evaluators(model: Logits, splits: Splits, examples: Examples) -> list[Evalua
         each = errors(splits.test.arrays["task"], right)
         return {"mean_error_of_commonest": float(np.mean([*each.values()]))}
 
-    lower = Metric("lower")
+    lower, of_commonest = Metric("lower"), Metric(None, baseline_of="mean_error")
     declared = {"mean_error": lower, "tasks_solved": Metric("higher")}
     each = {f"error_task_{task:02d}": lower for task in splits.facts.tasks}
     each |= {WITHOUT: lower} if without else {}
@@ -144,9 +144,7 @@ def evaluators(model: Logits, splits: Splits, examples: Examples) -> list[Evalua
     return [
         Scored({"validation": splits.validation}, collects, brief, declared, "eval"),
         Scored({"test": splits.test}, collects, full, more, "end"),
-        OfState(
-            "test", baseline, {"mean_error_of_commonest": Metric(None, "", "mean_error")}, "end"
-        ),
+        OfState("test", baseline, {"mean_error_of_commonest": of_commonest}, "end"),
     ]
 
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dlcore.data.sets.question_windows import encoded
+from dlcore.data.sets.question_windows import QuestionWindows, encoded
 from dlcore.data.splits import Splits
 from dlcore.tasks import question_answers, question_evaluators, questions
 from dlcore.train.predictor import with_options, with_results
 from tests.tasks.test_questions import BOB, UNANSWERABLE, Nothing, found, predictor
 
-COLLECTED: dict[str, tuple[int, ...]] = {"span": (2,), "log_probability": (), "no_answer": ()}
+
+def collected(windows: QuestionWindows) -> dict[str, np.ndarray]:
+    """The spans of a reader that takes the second question for one without an answer."""
+    return {
+        "span": np.zeros((len(windows), 2), int),
+        "log_probability": np.zeros(len(windows)),
+        "no_answer": np.where(windows.number == 1, np.log(0.9), np.log(0.4)),
+    }
 
 
 def test_the_threshold_is_chosen_on_validation_and_used_for_answers() -> None:
@@ -25,10 +32,7 @@ def test_the_threshold_is_chosen_on_validation_and_used_for_answers() -> None:
     assert chosen.of(answers[:2]) == 0.6
     assert question_evaluators.Threshold(each.finder, splits, 0.0).of(answers[:2]) == 0
     end = question_evaluators.evaluators(chosen)[2]
-    states = {name: np.zeros((len(windows), *rest)) for name, rest in COLLECTED.items()}
-    states["span"] = states["span"].astype(int)
-    states["no_answer"] = np.where(windows.number == 1, np.log(0.9), np.log(0.4))
-    scores = end.score(Nothing(), states, "validation")  # type: ignore[arg-type]
+    scores = end.score(Nothing(), collected(windows), "validation")  # type: ignore[arg-type]
     assert scores["threshold"] == pytest.approx(0.6)
     assert scores["no_answer_recall"] == 1
     known = with_results(each, {"validation": dict(scores)})
@@ -47,16 +51,12 @@ def test_with_mixed_splits_the_threshold_is_of_these_alone() -> None:
     chosen = question_evaluators.Threshold(each.finder, splits)
     *_, end, mixes, _ = question_evaluators.evaluators(chosen)
     assert chosen.chosen_on == "validation_with_unanswerable"
-    states = {name: np.zeros((len(both), *rest)) for name, rest in COLLECTED.items()}
-    states["span"] = states["span"].astype(int)
-    states["no_answer"] = np.where(both.number == 1, np.log(0.9), np.log(0.4))
-    scores = mixes.score(Nothing(), states, "validation_with_unanswerable")  # type: ignore[arg-type]
+    scores = mixes.score(Nothing(), collected(both), "validation_with_unanswerable")  # type: ignore[arg-type]
     assert scores["threshold"] == pytest.approx(0.6)
     assert scores["no_answer_recall"] == 1
     assert scores["answered"] == 0.5
     assert scores["answerable_calibration_error"] == pytest.approx((0.4 + 0.1) / 2)
-    states = {name: value[: len(plain)] for name, value in states.items()}
-    scores = end.score(Nothing(), states, "test")  # type: ignore[arg-type]
+    scores = end.score(Nothing(), collected(plain), "test")  # type: ignore[arg-type]
     assert (scores["threshold"], scores["answered"]) == (0, 1)
     known = with_results(
         each, {"validation": {"threshold": 0.0}, "validation_with_unanswerable": {"threshold": 0.3}}

@@ -210,7 +210,7 @@ def unanswered(
         paths: .json files in SQuAD's format; other files of JSON lines with "question" and
             "context".
         text: strings of one or more such lines.
-        question: if not empty, files and strings are plain texts, and this is asked of each.
+        question: if not empty, files and strings are plain texts, each the context of this one.
 
     Raises:
         UsageError: a file cannot be read or is not in SQuAD's format, or a line is not an object

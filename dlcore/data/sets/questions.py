@@ -113,9 +113,10 @@ def mixed(split: str) -> str:
 
 def with_mixed(by_split: BySplit) -> BySplit:
     """Adds `mixed(split)` of validation and of test: their questions and `unanswerable` pairs."""
-    held_out = {split: by_split[split] for split in ("validation", "test")}
-    more = {mixed(split): all_ + unanswerable(all_, PAIRED) for split, all_ in held_out.items()}
-    return {**by_split, **more}
+    held_out = ((split, by_split[split]) for split in ("validation", "test"))
+    return by_split | {
+        mixed(split): questions + unanswerable(questions, PAIRED) for split, questions in held_out
+    }
 
 
 def _splits(
