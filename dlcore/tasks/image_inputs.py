@@ -19,7 +19,7 @@ def unit(
     batch: Batch, key: PRNGKeyArray | None, train: bool
 ) -> Float[Array, "batch height width c"]:
     """Returns `image`, uint8 [batch, height, width, channels], as float32 in [0, 1]."""
-    return batch["image"].astype(jnp.float32) / 255
+    return to_unit(batch["image"])
 
 
 def signed(
@@ -29,9 +29,14 @@ def signed(
     return to_signed(batch["image"])
 
 
+def to_unit(image: Shaped[Array, ...]) -> Float[Array, ...]:
+    """Scales pixels, [...] in [0, 255], to [0, 1]; float32, or float64 where they are float64."""
+    return image.astype(jnp.promote_types(image.dtype, jnp.float32)) / 255
+
+
 def to_signed(image: Shaped[Array, ...]) -> Float[Array, ...]:
-    """Scales pixels, [...] in [0, 255], to float32 in [-1, 1]."""
-    return image.astype(jnp.float32) / 127.5 - 1
+    """Scales pixels, [...] in [0, 255], to [-1, 1]; float32, or float64 where they are float64."""
+    return image.astype(jnp.promote_types(image.dtype, jnp.float32)) / 127.5 - 1
 
 
 def standardised(*neighbourhoods: float, floor: float = 0.1) -> Inputs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +17,7 @@ from dlcore.metrics.known import Metric
 from dlcore.metrics.structural import ssim
 from dlcore.samples import Animations, Plot, Sample, Series
 from dlcore.tasks.image_augmentation import Augment
+from dlcore.tasks.image_inputs import to_unit
 from dlcore.train.batched import over
 from dlcore.train.evaluators import Collected, Evaluator, Scored
 from dlcore.train.model import Model
@@ -44,7 +45,7 @@ def inputs(frames: int) -> Callable[[Batch, Array | None, bool], Array]:
     Returns:
         (batch, key, train) -> [batch, frames, h, w, c].
     """
-    return lambda batch, key, train: _unit(batch["video"][:, :frames])
+    return lambda batch, key, train: to_unit(batch["video"][:, :frames])
 
 
 def augment(mirror: bool) -> Augment | None:
@@ -65,10 +66,6 @@ def augment(mirror: bool) -> Augment | None:
     return mirrored if mirror else None
 
 
-def _unit(video: Any) -> Any:
-    return video.astype(jnp.float32) / 255
-
-
 def loss(model: Model, frames: int) -> Loss:
     """Returns the mean squared error of the predicted pixels, for pixels in [0, 1].
 
@@ -86,7 +83,7 @@ def loss(model: Model, frames: int) -> Loss:
 
     def squared(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
         predicted, extra = model(params, extra, batch, key, train)
-        given, target = _unit(batch["video"][:, :frames]), _unit(batch["video"][:, frames:])
+        given, target = to_unit(batch["video"][:, :frames]), to_unit(batch["video"][:, frames:])
         shown = predicted if train else jnp.clip(predicted, 0, 1)
         mask, pixels = batch["mask"], target[0, 0].size
         error = _summed(shown - target)

@@ -58,16 +58,17 @@ def mean_of_style(experiment: Experiment) -> float:
     return float(((experiment.splits.test.arrays["true_b"] / 255.0 - mean) ** 2).mean())
 
 
-def photograph(experiment: Experiment) -> float:
-    """Returns 1: the loss of unchanged photographs, as a fraction of itself."""
-    return 1.0
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class OneColour:
-    """Crops of one colour: each has the mean colour of the real crop."""
+    """Crops of one colour: each has the mean colour of the real crop.
+
+    Attributes:
+        source: `image` [N, height, width, 3].
+        grey: whether the colour is a grey, the mean of the three channels.
+    """
 
     source: Source
+    grey: bool = False
 
     @property
     def info(self) -> Info:
@@ -78,10 +79,16 @@ class OneColour:
 
     def gather(self, index: np.ndarray) -> Batch:
         image = self.source.gather(index)["image"]
-        mean = image.mean((1, 2), keepdims=True).astype(np.uint8)
+        axes = (1, 2, 3) if self.grey else (1, 2)
+        mean = image.mean(axes, keepdims=True).astype(np.uint8)
         return {"image": np.broadcast_to(mean, image.shape).copy()}
 
 
 def one_colour(experiment: Experiment) -> Source:
     """Returns the training crops, each replaced by its mean colour."""
     return OneColour(experiment.train)
+
+
+def one_grey(experiment: Experiment) -> Source:
+    """Returns the training crops, each replaced by the grey of its mean."""
+    return OneColour(experiment.train, grey=True)

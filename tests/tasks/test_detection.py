@@ -125,7 +125,8 @@ def test_evaluators_take_the_threshold_of_validation(splits: Any) -> None:
     trivial |= point
     named = {name: value for name, value in scores.items() if name.startswith("baseline_")}
     assert named == {f"baseline_{name}": pytest.approx(trivial[name]) for name in trivial}
-    assert all(last.metrics[f"baseline_{name}"] == Metric("higher") for name in point)
+    declared = {name: last.metrics[f"baseline_{name}"] for name in point}
+    assert declared == {name: Metric("higher", baseline_of=name) for name in point}
     assert {"baseline_map", "baseline_ap_50_3", "baseline_ap_3"} <= named.keys()
 
 
