@@ -34,7 +34,7 @@ def test_it_trains_and_predicts(
     experiment: str, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = Path("mine")
-    path = boxed.coco(folder) if kind == "coco" else boxed.yolo(folder, (24, 8, 8))
+    path = boxed.coco(folder) if kind == "coco" else boxed.yolo(folder, (32, 8, 8))
     assert train(experiment, path, "--steps", "50") == 0
     found = card(Path("run"))
     assert found["results"]["test"].keys() >= {"map_50", "ap_50_cat", "ap_50_dog", "threshold"}
