@@ -30,13 +30,13 @@ def signed(
 
 
 def to_unit(image: Shaped[Array, ...]) -> Float[Array, ...]:
-    """Scales pixels, [...] in [0, 255], to [0, 1]; float32, or float64 where they are float64."""
-    return image.astype(jnp.promote_types(image.dtype, jnp.float32)) / 255
+    """Scales pixels, [...] in [0, 255], to float32 in [0, 1]; float64 under `jax_enable_x64`."""
+    return image.astype(jnp.result_type(float)) / 255
 
 
 def to_signed(image: Shaped[Array, ...]) -> Float[Array, ...]:
-    """Scales pixels, [...] in [0, 255], to [-1, 1]; float32, or float64 where they are float64."""
-    return image.astype(jnp.promote_types(image.dtype, jnp.float32)) / 127.5 - 1
+    """Scales pixels, [...] in [0, 255], to float32 in [-1, 1]; float64 under `jax_enable_x64`."""
+    return image.astype(jnp.result_type(float)) / 127.5 - 1
 
 
 def standardised(*neighbourhoods: float, floor: float = 0.1) -> Inputs:

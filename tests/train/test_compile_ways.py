@@ -86,7 +86,6 @@ STILL = Views(1.0, ratio=1.0, jitter=0.0, grey=0.0, flip=False)
 # Augmentation and levelling of images are in float32, whose last bits depend on how a program is
 # compiled: a product and a sum in one instruction, the order of a mean.
 BOUNDS = dict.fromkeys(("detr_scenes", "segmentation_nuclei"), 1e-8)
-PIXELS = ("image", "video")
 # Two models take one in every run, in float64, where a wrong term cannot hide in rounding; all else
 # is nightly.
 FAMILIES = ("rnn_adding", "mlp_digits")
@@ -165,8 +164,7 @@ def trained(built: Experiment, way: Way, precise: bool) -> tuple[Any, list[np.nd
 
     def batch(step: int) -> Any:
         rows = {**stream.at(step), "mask": ragged(built.batch, step)}
-        pixels = {n: cast(rows[n].astype(np.float32)) for n in PIXELS if precise and n in rows}
-        return layout.put({n: cast(x) for n, x in (rows | pixels).items()}, built.batch)
+        return layout.put({name: cast(x) for name, x in rows.items()}, built.batch)
 
     def step(state: Any, batch: Any, axis: str | None) -> Any:
         state, report = train_step(
