@@ -93,9 +93,10 @@ def samples(
 
     def draw(state: State, key: Array) -> list[Sample]:
         probability, true = probabilities(model, state, source)
-        shown = _image_samples(title, probability, true, source, classes, count)
-        diagram = diagram_of_classes(f"{title}: reliability", probability, true)
-        return [*shown, diagram] if reliability else shown
+        images = _image_samples(title, probability, true, source, classes, count)
+        if not reliability:
+            return images
+        return [*images, diagram_of_classes(f"{title}: reliability", probability, true)]
 
     return draw
 

@@ -41,9 +41,9 @@ def contrasted(batch: Batch, key: Array | None, train: bool) -> Array:
         key, train: not used.
 
     Returns:
-        log((image + 1) / (mean + 1)), float32 of the same shape.
+        log((image + 1) / (mean + 1)) of the same shape; float32, float64 under `jax_enable_x64`.
     """
-    image = batch["image"].astype(jnp.float32)
+    image = batch["image"].astype(jnp.result_type(float))
     return jnp.log1p(image) - jnp.log1p(image.mean((1, 2, 3), keepdims=True))
 
 

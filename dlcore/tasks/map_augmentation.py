@@ -16,6 +16,7 @@ from dlcore.kernels.colours import colour_jitter
 from dlcore.kernels.crop import crop_images, crop_labels, random_boxes
 from dlcore.kernels.random import per_example
 from dlcore.tasks.image_augmentation import Augment
+from dlcore.tasks.image_inputs import to_unit
 from dlcore.train.step import Batch
 
 
@@ -53,7 +54,8 @@ class Augmentation:
 
         Returns:
             A function that replaces `image` [batch, height, width, c] by float32 [batch, *crop, c]
-            in [0, 255], and `label_map` by the labels of its pixels, [batch, *crop].
+            in [0, 255] (float64 under `jax_enable_x64`), and `label_map` by the labels of its
+            pixels, [batch, *crop].
 
         Raises:
             UsageError: `any_direction` with a crop that is not square.
@@ -67,7 +69,7 @@ class Augmentation:
         return self._changed
 
     def _changed(self, batch: Batch, key: Array) -> Batch:
-        row, image = batch["row"], batch["image"].astype(jnp.float32) / 255
+        row, image = batch["row"], to_unit(batch["image"])
         keys = [jax.random.fold_in(key, number) for number in range(5)]
         ratio = (1 / self.aspect, self.aspect)
         boxes = random_boxes(keys[0], row, (self.min_side, self.max_side), ratio)

@@ -42,7 +42,7 @@ def inputs(frames: int) -> Callable[[Batch, Array | None, bool], Array]:
         frames: number of given frames.
 
     Returns:
-        (batch, key, train) -> [batch, frames, h, w, c].
+        (batch, key, train) -> [batch, frames, h, w, c], float64 under `jax_enable_x64`.
     """
     return lambda batch, key, train: to_unit(batch["video"][:, :frames])
 

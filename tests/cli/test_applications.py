@@ -121,7 +121,7 @@ def test_sizes_of_offline_data(name: str, capsys: pytest.CaptureFixture[str]) ->
     """`--offline` without a preset trains, and the evaluation of its run is that of its end."""
     page = catalog.load(catalog.find(name))
     sizes = dataclasses.replace(page.presets.get("offline", page.config()), steps=3)
-    # the devices of the tests share a batch
+    # a batch is divided among the devices of the tests
     sizes = dataclasses.replace(sizes, batch=max(sizes.batch, jax.device_count()))
     words = ["--steps", "3", "--batch", str(sizes.batch), "--cpu-devices", "1", "--out", "run"]
     assert cli.main(["train", name, "--offline", *words]) == 0
