@@ -32,6 +32,7 @@ METRICS = {
     "content": Metric("lower"),
     "style": Metric("lower"),
     "loss_over_optimised": Metric("lower"),
+    "loss_over_optimised_of_photograph": Metric(None, baseline_of="loss_over_optimised"),
     "content_of_optimised": Metric(None),
     "style_of_optimised": Metric(None),
     "loss_over_photograph": Metric("lower"),
@@ -277,7 +278,8 @@ class Comparison:
         Returns:
             `content` and `style` of the network's pictures, and `..._of_optimised` of the optimised
             ones; the ratios of the network's total loss to that of the optimised picture,
-            `loss_over_optimised`, and of the unchanged photograph, `loss_over_photograph`;
+            `loss_over_optimised`, and of the unchanged photograph, `loss_over_photograph`; the
+            ratio of the photograph to the optimised picture, `loss_over_optimised_of_photograph`;
             `seconds_of_network` and `seconds_of_optimised`, without compilation, and their ratio
             `seconds_over_optimised`.
         """
@@ -294,6 +296,7 @@ class Comparison:
                     "content": made["content"],
                     "style": made["style"],
                     "loss_over_optimised": made["total"] / best["total"],
+                    "loss_over_optimised_of_photograph": plain / best["total"],
                     "content_of_optimised": best["content"],
                     "style_of_optimised": best["style"],
                     "loss_over_photograph": made["total"] / plain,

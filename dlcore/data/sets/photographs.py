@@ -23,10 +23,13 @@ from dlcore.errors import UsageError
 from dlcore.options import DataSource
 
 # of scikit-image and scikit-learn; those of validation and test are never trained on
-TRAINED = ("china", "flower", "astronaut", "rocket", "motorcycle_left", "hubble_deep_field")
+_COLOURED = ("china", "flower", "astronaut", "rocket", "motorcycle_left", "hubble_deep_field")
+_OTHERS = ("ihc", "retina", "camera", "coins", "moon", "brick", "grass", "gravel")
+TRAINED = (*_COLOURED, *_OTHERS)
 VALIDATION, TEST = ("coffee",), ("tubingen", "chelsea")
 STYLES = ("starry_night", "the_scream", "shipwreck")
 SMALLEST = 0.5  # of a photograph's shorter side: the smallest crop
+COLOURS = 0.4  # of training crops: the largest change of a channel's factor, and of its offset
 _LONGEST = 1024  # pixels a side of own photographs at most
 _FORMAT = 1  # counts up when the same files become other arrays than before
 
@@ -38,19 +41,23 @@ class Crops:
     """Square crops of photographs, each determined by its index.
 
     A crop is at a random place of a random photograph; its side, between half and all of the
-    photograph's shorter side, is random too. It is resized, and mirrored half of the time.
+    photograph's shorter side, is random too. It is resized, and mirrored half of the time. Then
+    each channel is multiplied by a random factor, and gets a random offset.
 
     Attributes:
         pictures: uint8 [height, width, 3] each.
         size: height and width of the crops.
         seed: of the draws.
         info: which data these are.
+        colours: c, where the factors are in [1 - c, 1 + c], and the offsets in [-c, c] times half
+            of the range of pixels; results are clipped to it. 0: colours do not change.
     """
 
     pictures: Sequence[np.ndarray]
     size: int
     seed: int
     info: Info
+    colours: float = 0.0
 
     def __len__(self) -> int:
         return self.info.examples
@@ -71,7 +78,9 @@ class Crops:
             (self.size, self.size), Image.Resampling.BILINEAR, box=box
         )
         pixels = np.asarray(image)
-        return pixels[:, ::-1] if random.randint(2) else pixels
+        pixels = pixels[:, ::-1] if random.randint(2) else pixels
+        factor, offset = random.uniform(-self.colours, self.colours, (2, 3))
+        return np.rint(np.clip(pixels * (1 + factor) + 127.5 * offset, 0, 255)).astype(np.uint8)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -121,13 +130,13 @@ def load(
     for seed, (split, pictures) in enumerate(parts.items(), start=1):
         count = examples if split == "train" else held_out
         mark = fingerprint(pictures)
-        settings = json.dumps([mark, size, seed, SMALLEST])
+        settings = json.dumps([mark, size, seed, SMALLEST, COLOURS if split == "train" else 0])
         info = Info(name, version, split, hashlib.sha256(settings.encode()).hexdigest(), count)
         each = list(pictures.values())
         sources[split] = (
-            Crops(each, size, seed, info)
+            Crops(each, size, seed, info, COLOURS)
             if split == "train"
-            else HeldOut(each, size, seed, info, pictures)
+            else HeldOut(each, size, seed, info, whole=pictures)
         )
     return Splits.of(sources, facts=Facts(style=style)), _style(source, style)
 

@@ -89,4 +89,5 @@ def _styled(content: Crops, pictures: list[np.ndarray], unseen: np.ndarray, seed
     info = dataclasses.replace(
         content.info, fingerprint=hashlib.sha256(settings.encode()).hexdigest()
     )
-    return Styled(content, Crops(pictures, content.size, seed, info), unseen, info)
+    crops = Crops(pictures, content.size, seed, info, content.colours)
+    return Styled(content, crops, unseen, info)

@@ -38,6 +38,35 @@ def test_a_crop_depends_on_its_index_and_shows_half_of_a_photograph_at_least() -
     assert 10 < mirrored.sum() < 40
 
 
+def test_colours_of_training_crops_change_by_channel() -> None:
+    ramp = np.arange(60, 180, dtype=np.uint8)
+    picture = np.broadcast_to(ramp[None, :, None], (100, 120, 3)).copy()
+    info = photographs.Info("ramp", "1", "train", "", 300)
+    plain, changed = (photographs.Crops([picture], 16, 3, info, c) for c in (0.0, 0.2))
+    before, after = (
+        crops.gather(np.arange(300))["image"].astype(float) for crops in (plain, changed)
+    )
+    lines = np.array(
+        [
+            [np.polyfit(x[0, :, c], y[0, :, c], 1) for c in range(3)]
+            for x, y in zip(before, after, strict=True)
+        ]
+    )
+    slopes, offsets = lines[..., 0], lines[..., 1] / 127.5
+    for found, centre in ((slopes, 1), (offsets, 0)):
+        np.testing.assert_allclose(
+            [found.min(), found.max()], [centre - 0.2, centre + 0.2], atol=0.03
+        )
+        assert abs(np.corrcoef(found.T) - np.eye(3)).max() < 0.2  # each channel has its own
+    fitted = lines[:, None, None, :, 0] * before + lines[:, None, None, :, 1]
+    assert abs(fitted - after).max() < 1.5  # rounded, and nothing else has moved
+
+
+def test_colours_of_held_out_crops_stay() -> None:
+    splits, _ = photographs.load("offline", "starry_night", 16)
+    assert [splits[split].colours for split in ("train", "validation", "test")] == [0.4, 0, 0]
+
+
 def test_offline_parts_do_not_overlap_and_the_style_is_drawn() -> None:
     splits, style = photographs.load("offline", "starry_night", 16)
     assert style.shape == (256, 256, 3)
