@@ -47,6 +47,7 @@ def pair_accuracy_interval(
     cluster: Num[np.ndarray, " n"],
     level: float = 0.95,
     draws: int = 1000,
+    minus: Float[np.ndarray, " n"] | None = None,
 ) -> Interval:
     """Computes `pair_accuracy` with its percentile bootstrap interval over clusters (Efron 1979).
 
@@ -59,18 +60,24 @@ def pair_accuracy_interval(
         cluster: number of the cluster of each answer [n].
         level: of confidence, in (0, 1).
         draws: number of bootstrap samples.
+        minus: another score of each answer [n], whose accuracy is subtracted in each sample.
 
     Returns:
-        The accuracy and its interval.
+        The accuracy, or the difference of both, and its interval.
     """
-    value = pair_accuracy(score, right)
+
+    def accuracy(index: np.ndarray) -> float:
+        found = pair_accuracy(score[index], right[index])
+        return found if minus is None else found - pair_accuracy(minus[index], right[index])
+
+    value = accuracy(np.arange(len(score)))
     values: list[float] = []
     _, sizes = np.unique(cluster, return_counts=True)
     rows = np.split(np.argsort(cluster, kind="stable"), np.cumsum(sizes)[:-1])
     for drawn in np.random.default_rng(0).integers(0, len(rows), (draws, len(rows))):
         index = np.concatenate([rows[i] for i in drawn])
         if len(np.unique(right[index] > 0)) == 2:
-            values.append(pair_accuracy(score[index], right[index]))
+            values.append(accuracy(index))
     low, high = np.quantile(values or [value], [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high))
 

@@ -165,8 +165,8 @@ def evaluators(
     It runs at each evaluation, for "test" at the end alone. Accuracies are fractions of all pairs
     of a right and a wrong answer of the split, of any contexts; ties count half. `reward_accuracy`
     scores by the log-ratio of policy and reference, `policy_accuracy` and `reference_accuracy` by
-    the mean log-probability of a token. The suffixes `_low` and `_high` mark the bounds of the
-    bootstrap interval over dialogues.
+    the mean log-probability of a token; `gain` is `reward_accuracy` less `reference_accuracy`. The
+    suffixes `_low` and `_high` mark the bounds of the bootstrap interval over dialogues.
 
     Args:
         policy, reference: see `loss`.
@@ -187,12 +187,21 @@ def evaluators(
 
     def score(collected: Collected, split: str) -> dict[str, float]:
         right, dialogue = collected["right"], collected["dialogue"]
-        out: dict[str, float] = {}
-        for name in names:
-            found = pair_accuracy_interval(collected[name].astype(np.float64), right, dialogue)
-            out |= dict(zip((f"{name}_accuracy{end}" for end in _ACCURACY), found, strict=True))
-        return out
+        scores = {name: collected[name].astype(np.float64) for name in names}
+        found = {
+            f"{name}_accuracy": pair_accuracy_interval(each, right, dialogue)
+            for name, each in scores.items()
+        }
+        found["gain"] = pair_accuracy_interval(
+            scores["reward"], right, dialogue, minus=scores["reference"]
+        )
+        return {
+            f"{name}{end}": value
+            for name, interval in found.items()
+            for end, value in zip(_ACCURACY, interval, strict=True)
+        }
 
-    metrics = {f"{name}_accuracy{end}": m for name in names for end, m in _ACCURACY.items()}
+    measured = (*(f"{name}_accuracy" for name in names), "gain")
+    metrics = {f"{name}{end}": m for name in measured for end, m in _ACCURACY.items()}
     metrics["reference_accuracy"] = Metric("higher", baseline_of="reward_accuracy")
     return [Scored(sources, collect, score, metrics)]

@@ -55,6 +55,20 @@ def test_the_interval_of_answers_is_that_of_their_dialogues_however_often_they_a
     assert whole == (0.5, 0.5, 0.5)
 
 
+def test_the_interval_of_a_difference_is_of_both_scores_in_the_same_samples() -> None:
+    generator = np.random.default_rng(3)
+    right = generator.integers(0, 2, 200)
+    score, dialogue = generator.standard_normal(200) + right, np.arange(200) // 2
+    same = pair_accuracy_interval(score, right, dialogue, minus=score)
+    assert same == (0, 0, 0)
+    better = score + 0.5 * right
+    found = pair_accuracy_interval(better, right, dialogue, minus=score)
+    alone = [pair_accuracy_interval(each, right, dialogue) for each in (better, score)]
+    assert found.value == pytest.approx(alone[0].value - alone[1].value)
+    assert found.low > 0  # though the intervals of both overlap
+    assert alone[0].low < alone[1].high
+
+
 def test_the_interval_of_clusters_is_that_of_their_means_however_often_they_are_repeated() -> None:
     value = np.arange(100) % 2
     alone = clustered_mean_interval(value, np.ones(100), np.arange(100))
