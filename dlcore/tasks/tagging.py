@@ -224,7 +224,7 @@ def evaluators(decoder: Decoder, splits: Splits) -> list[Evaluator]:
         return Scored({split: source}, collect, score, declared(facts), every)
 
     names = ["f1"] if facts.spans else ["accuracy"]
-    names += ["intent_accuracy"] if facts.intents else []
+    names += ["intent_accuracy", "sentence_accuracy"] if facts.intents else []
     baselines = {f"{name}_of_majority": Metric(None, baseline_of=name) for name in names}
 
     def baseline(state: State) -> dict[str, float]:

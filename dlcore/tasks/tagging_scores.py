@@ -127,7 +127,7 @@ def majority(train: TaggedSentences, source: TaggedSentences, facts: Facts) -> d
 
     Returns:
         `f1_of_majority` with spans, else `accuracy_of_majority`; with intents also
-        `intent_accuracy_of_majority`.
+        `intent_accuracy_of_majority` and `sentence_accuracy_of_majority`.
     """
     counts: dict[str, collections.Counter[str]] = {}
     every: collections.Counter[str] = collections.Counter()
@@ -153,4 +153,6 @@ def majority(train: TaggedSentences, source: TaggedSentences, facts: Facts) -> d
         intent = collections.Counter(each.label for each in train.sentences).most_common(1)[0][0]
         right = [each.label == intent for each in truth]
         result["intent_accuracy_of_majority"] = float(np.mean(right))
+        tags = [guess == list(each.tags) for guess, each in zip(guesses, truth, strict=True)]
+        result["sentence_accuracy_of_majority"] = float(np.mean(np.logical_and(right, tags)))
     return result

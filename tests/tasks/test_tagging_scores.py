@@ -51,6 +51,13 @@ def test_all_tags_and_the_intent_make_a_sentence_right() -> None:
     assert found["sentence_accuracy"] == pytest.approx(1 / 3)
     assert found["intent_calibration_error"] == pytest.approx(0.7 - 2 / 3)
     assert found.keys() == tagging_scores.declared(facts).keys()
+    # "a" is B-X and the intent "p"; of three sentences one has other tags, and one "q"
+    other = dataclasses.replace(source, sentences=(*sentences[:2], of_words(["a"], ["O"], "p")))
+    assert tagging_scores.majority(source, other, facts) == {
+        "f1_of_majority": pytest.approx(0.8),
+        "intent_accuracy_of_majority": pytest.approx(2 / 3),
+        "sentence_accuracy_of_majority": pytest.approx(1 / 3),
+    }
     assert tagging.best(facts) == "validation/sentence_accuracy"
     assert tagging.best(FACTS) == "validation/f1"
 
