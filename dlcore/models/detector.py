@@ -157,11 +157,13 @@ class CentreDetector(nn.Module):
         Returns:
             [batch, height / patch, width / patch, classes + 4]: a logit for each class, and the
             distances from the cell's centre to the left, top, right and bottom of its box, in
-            pixels, above 0.
+            pixels, above 0. Of at least float32, also where `x` is bfloat16, which would round the
+            logarithm of a distance of 100 pixels by up to 0.8 %.
 
         Raises:
             UsageError, ValueError: as `Pyramid`.
         """
+        acc_dtype = jnp.promote_types(x.dtype, jnp.float32)
         x = Pyramid(self.widths, self.blocks, self.patch, self.groups, name="pyramid")(x)
         heat = jax.nn.relu(ConvNorm(self.widths[0], self.groups, name="heat")(x))
         side = jax.nn.relu(ConvNorm(self.widths[0], self.groups, name="side")(x))
@@ -169,6 +171,6 @@ class CentreDetector(nn.Module):
         prior = nn.initializers.constant(-math.log((1 - _PRIOR) / _PRIOR))
         begin = nn.initializers.constant(math.log(_SIDE))
         logits = nn.Dense(self.classes, kernel_init=small, bias_init=prior, name="classes")(heat)
-        size = nn.Dense(4, kernel_init=small, bias_init=begin, name="sides")(side)
-        distances = self.patch * jnp.exp(jnp.minimum(size, _LARGEST))
-        return jnp.concatenate([logits, distances.astype(logits.dtype)], -1)
+        sides = nn.Dense(4, dtype=acc_dtype, kernel_init=small, bias_init=begin, name="sides")
+        distances = self.patch * jnp.exp(jnp.minimum(sides(side), _LARGEST))
+        return jnp.concatenate([logits.astype(acc_dtype), distances], -1)
