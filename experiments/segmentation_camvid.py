@@ -74,7 +74,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         samples=[segmentation.samples("Test images", model, splits.test, classes)],
         predictor=segmentation_predictor.predictor(model, splits.facts),
         best="validation/miou",
-        published=Published("miou", 0.521, "ENet at 480x360, davidtvs/PyTorch-ENet"),
+        published=Published("miou", 0.521, "ENet, davidtvs/PyTorch-ENet", caveat="at 480x360"),
     )
 
 

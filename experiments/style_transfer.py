@@ -7,8 +7,9 @@ Data: photographs of scikit-learn and scikit-image, style_images and VGG-16's fe
 Published: none with these relative losses
 Headline: test/loss_over_optimised
 
-Losses on unseen photographs are compared with those of Gatys' optimisation of the same loss.
-Crops are made on the host: photographs have many sizes, and the compiled step has one.
+Losses on unseen photographs are compared with those of Gatys' optimisation of the same loss, here
+by Adam from the photograph. Crops are made, mirrored and recoloured on the host: photographs have
+many sizes, and the compiled step has one.
 `--preset adain` takes any style: it is trained on other styles, and measured on `--style`.
 """
 

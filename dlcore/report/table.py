@@ -64,7 +64,7 @@ def repeated(card: Card) -> tuple[list[dict[str, float]], str]:
     """Returns the results {"split/metric": value} of a card's runs, and a text on their number.
 
     With several seeds of several folds, there is one entry for each seed: the mean over its folds.
-    The text is such as "5 runs" or "3 seeds of 10 folds", and "" for a single run.
+    The text is such as "5 runs", "5 folds" or "3 seeds of 10 folds", and "" for a single run.
     """
     repeats = _repeats(card)
     runs = [flat(each["results"]) for each in repeats]
@@ -78,7 +78,8 @@ def repeated(card: Card) -> tuple[list[dict[str, float]], str]:
             {name: statistics.fmean(run[name] for run in part) for name in part[0]} for part in each
         ]
         return means, f"{len(seeds)} seeds of {len(repeats) // len(seeds)} folds"
-    return runs, f"{len(runs)} runs" if len(runs) > 1 else ""
+    kind = "folds" if seeds else "runs"
+    return runs, f"{len(runs)} {kind}" if len(runs) > 1 else ""
 
 
 def _repeats(card: Card) -> list[Repeat]:
@@ -165,8 +166,9 @@ def _published(published: PublishedResult) -> str:
 
 
 def _is_shown(metric: str, results: Mapping[str, str]) -> bool:
-    """Whether a metric belongs to the results: those of test where there are any, else all."""
-    return metric.startswith("test/") or not any(name.startswith("test/") for name in results)
+    """Whether a metric belongs to the results: not those of train and validation beside a test."""
+    chosen_on = metric.startswith(("train", "validation"))
+    return not chosen_on or not any(name.startswith("test/") for name in results)
 
 
 def write(page: Path) -> None:

@@ -67,15 +67,18 @@ class SteeringPredictor:
         return int(self.facts.history)
 
     def in_folder(self, folder: Path) -> list[Path]:
-        """Lists the frames in a folder, the oldest first.
+        """Lists the frames of each moment in a folder, which ends with each frame in turn.
+
+        The frames are, of a recorded drive or its folder IMG, the centre images in the order of its
+        table; of another folder its images by name, numbers in the names compared as numbers.
 
         Returns:
-            Of a recorded drive, or its folder IMG, the centre images in the order of its table; of
-            another folder its images by name, numbers in the names compared as numbers.
+            The frames of each moment, the oldest first, one moment after the other: a moment for
+            each frame that has enough frames before it.
 
         Raises:
-            UsageError: faults in the drive's table; a folder without images or with folders; or a
-                number of frames that is not divisible by that of one moment.
+            UsageError: faults in the drive's table; a folder without images or with folders; or
+                fewer frames than one moment has.
         """
         recorded = folder.parent if folder.name == drive.FRAMES else folder
         if (recorded / drive.LOG).is_file():
@@ -86,12 +89,14 @@ class SteeringPredictor:
             if below or not frames:
                 found = f"a folder, {below[0].name}" if below else "no images"
                 raise UsageError(f"{folder} holds {found}: name folders that hold frames only")
-        if left := len(frames) % self.files_per_item:
+        history = self.files_per_item
+        if len(frames) < history:
             raise UsageError(
-                f"{folder} has {len(frames)} frames, and this model takes {self.files_per_item} at"
-                f" a time: leave out {left}, or name the files of each moment, the oldest first"
+                f"{folder} has {len(frames)} frames, and this model takes {history} at a time: name"
+                " a folder with more frames"
             )
-        return frames
+        moments = [frames[last - history : last] for last in range(history, len(frames) + 1)]
+        return [frame for moment in moments for frame in moment]
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
         """Reads the frames of one moment, the oldest first, resized to the training frames.

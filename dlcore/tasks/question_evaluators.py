@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from jax import Array
 
 from dlcore.data.sets.question_windows import QuestionWindows
@@ -28,8 +29,10 @@ _REST = {
     "threshold": Metric(None),
     "window_accuracy": Metric("higher"),  # of the loss
 }
+_NO_ANSWER = {f"{name}_of_no_answer": Metric(None, baseline_of=name) for name in _CURVE}
 _MIXED = {
     **_CURVE,
+    **_NO_ANSWER,
     **{name: _REST[name] for name in ("no_answer_recall", "answerable_calibration_error")},
     **{name: _REST[name] for name in ("answered", "threshold")},
 }
@@ -114,7 +117,9 @@ class Answers:
         windows, chosen_on = self.sources[split], self.threshold.chosen_on
         found = questions.combined(windows, collected)
         used = self.threshold.of(found) if split == chosen_on else self.threshold(state)
+        unanswerable = float(np.mean([not each.answers for each in windows.questions]))
         result = questions.scores(windows.questions, found, used) | {"threshold": used}
+        result |= dict.fromkeys(_NO_ANSWER, unanswerable)
         return {name: result[name] for name in self.metrics if name in result}
 
 
@@ -123,7 +128,8 @@ def evaluators(threshold: Threshold) -> list[Evaluator]:
 
     `threshold` is the threshold that was used. For the other metrics see `questions.scores`, and
     for two baselines on test `questions.baseline_scores`. Where there are splits `mixed`, the
-    reader uses its threshold on these alone, and answers all questions of validation and test.
+    reader uses its threshold on these alone, and answers all questions of validation and test; the
+    baseline on them is to give no answer (`f1_of_no_answer`, `exact_match_of_no_answer`).
 
     Args:
         threshold: of a reader, on splits of `data.sets.questions`. `dlcore predict` uses it.

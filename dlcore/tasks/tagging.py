@@ -17,9 +17,8 @@ from dlcore.data.facts import Facts
 from dlcore.data.splits import Splits
 from dlcore.data.tag_schemes import Span, spans_of
 from dlcore.kernels import crf
-from dlcore.metrics.known import Metric
 from dlcore.models.tagger import Chain
-from dlcore.tasks.tagging_scores import Prediction, declared, majority, scored
+from dlcore.tasks.tagging_scores import Prediction, baselines, declared, majority, scored
 from dlcore.train.evaluators import Collected, Evaluator, OfState, Schedule, Scored
 from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
 
@@ -223,15 +222,11 @@ def evaluators(decoder: Decoder, splits: Splits) -> list[Evaluator]:
 
         return Scored({split: source}, collect, score, declared(facts), every)
 
-    names = ["f1"] if facts.spans else ["accuracy"]
-    names += ["intent_accuracy", "sentence_accuracy"] if facts.intents else []
-    baselines = {f"{name}_of_majority": Metric(None, baseline_of=name) for name in names}
-
     def baseline(state: State) -> dict[str, float]:
         return majority(splits.train, splits.test, facts)
 
     return [
         made("validation", "eval"),
         made("test", "end"),
-        OfState("test", baseline, baselines, "end"),
+        OfState("test", baseline, baselines(facts), "end"),
     ]

@@ -63,9 +63,7 @@ def scored(
     result: dict[str, float] = {}
     if facts.spans:
         true = [spans_of(each.tags) for each in truth]
-        overall, by_type = span_f1(true, [each.spans for each in predictions])
-        result = {"f1": overall.f1, "precision": overall.precision, "recall": overall.recall}
-        result |= {f"f1_{t}": by_type[t].f1 if t in by_type else 0.0 for t in types_listed(facts)}
+        result = _of_spans(true, [each.spans for each in predictions], facts)
         right = [
             span in set(spans)
             for each, spans in zip(predictions, true, strict=True)
@@ -79,10 +77,7 @@ def scored(
             for guess, tag in zip(each.tags, sentence.tags, strict=True)
         ]
         certain = [float(p) for each in predictions for p in each.probability]
-        unknown = source.arrays["words"] == 1
-        if unknown.any():
-            known = np.concatenate([row[row > 0] for row in source.arrays["words"]]) == 1
-            result["accuracy_of_unknown"] = float(np.array(right)[known].mean())
+        result = _of_unknown(source, right)
     if certain:
         p = np.minimum(np.array(certain), 1.0)
         result["calibration_error"] = reliability(p, np.array(right)).error
@@ -126,8 +121,8 @@ def majority(train: TaggedSentences, source: TaggedSentences, facts: Facts) -> d
         facts: of the training data.
 
     Returns:
-        `f1_of_majority` with spans, else `accuracy_of_majority`; with intents also
-        `intent_accuracy_of_majority` and `sentence_accuracy_of_majority`.
+        The metrics of `baselines`. `accuracy_of_unknown_of_majority` is left out where `source` has
+        no such words.
     """
     counts: dict[str, collections.Counter[str]] = {}
     every: collections.Counter[str] = collections.Counter()
@@ -138,21 +133,49 @@ def majority(train: TaggedSentences, source: TaggedSentences, facts: Facts) -> d
     best = {word: found.most_common(1)[0][0] for word, found in counts.items()}
     rest = every.most_common(1)[0][0]
     guesses = [[best.get(word, rest) for word in each.words] for each in source.sentences]
-    truth = source.sentences
+    pairs = list(zip(guesses, source.sentences, strict=True))
+    right = [a == b for tags, each in pairs for a, b in zip(tags, each.tags, strict=True)]
+    result = {"accuracy": float(np.mean(right))}
     if facts.spans:
-        true, found = ([spans_of(t) for t in tags] for tags in ([s.tags for s in truth], guesses))
-        result = {"f1_of_majority": span_f1(true, found)[0].f1}
+        true = [spans_of(each.tags) for each in source.sentences]
+        result |= _of_spans(true, [spans_of(tags) for tags in guesses], facts)
     else:
-        right = [
-            a == b
-            for tags, each in zip(guesses, truth, strict=True)
-            for a, b in zip(tags, each.tags, strict=True)
-        ]
-        result = {"accuracy_of_majority": float(np.mean(right))}
+        result |= _of_unknown(source, right)
     if facts.intents:
         intent = collections.Counter(each.label for each in train.sentences).most_common(1)[0][0]
-        right = [each.label == intent for each in truth]
-        result["intent_accuracy_of_majority"] = float(np.mean(right))
-        tags = [guess == list(each.tags) for guess, each in zip(guesses, truth, strict=True)]
-        result["sentence_accuracy_of_majority"] = float(np.mean(np.logical_and(right, tags)))
-    return result
+        same = [each.label == intent for each in source.sentences]
+        tags_right = [tags == list(each.tags) for tags, each in pairs]
+        result["intent_accuracy"] = float(np.mean(same))
+        result["sentence_accuracy"] = float(np.mean(np.logical_and(same, tags_right)))
+    return {f"{name}_of_majority": value for name, value in result.items()}
+
+
+def baselines(facts: Facts) -> dict[str, Metric]:
+    """Returns the metrics of `majority`, by name, which are baselines.
+
+    They are `accuracy`, of words, and those of `scored` but errors of calibration, since no
+    probabilities are predicted; each with the suffix `_of_majority`.
+    """
+    names = [name for name, metric in declared(facts).items() if metric.better == "higher"]
+    names.append("accuracy")
+    return {f"{name}_of_majority": Metric(None, baseline_of=name) for name in names}
+
+
+def _of_spans(
+    true: Sequence[Sequence[Span]], found: Sequence[Sequence[Span]], facts: Facts
+) -> dict[str, float]:
+    """Precision, recall and F1 of spans, and F1 by type."""
+    overall, by_type = span_f1(true, found)
+    return {
+        **{"f1": overall.f1, "precision": overall.precision, "recall": overall.recall},
+        **{f"f1_{t}": by_type[t].f1 if t in by_type else 0.0 for t in types_listed(facts)},
+    }
+
+
+def _of_unknown(source: TaggedSentences, right: Sequence[bool]) -> dict[str, float]:
+    """The accuracy of words that the vocabulary lacks; {} without such words."""
+    unknown = source.arrays["words"] == 1
+    if not unknown.any():
+        return {}
+    known = np.concatenate([row[row > 0] for row in source.arrays["words"]]) == 1
+    return {"accuracy_of_unknown": float(np.array(right)[known].mean())}

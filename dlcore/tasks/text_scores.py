@@ -29,9 +29,11 @@ METRICS = {
     "lowest_f1": _HIGHER,
     "calibration_error": Metric("lower"),
 }
-BASELINES = dict.fromkeys(
-    ("majority_accuracy", "bag_of_words_accuracy"), Metric("higher", baseline_of="accuracy")
-)
+BASELINES = {
+    f"{method}_{name}": Metric("higher", baseline_of=name)
+    for method in ("majority", "bag_of_words")
+    for name in ("accuracy", "macro_f1", "lowest_f1")
+}
 
 
 def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
@@ -39,9 +41,9 @@ def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
 
     Metrics: `accuracy`; `macro_f1`, the mean of F1 over the classes that the split has examples of,
     and `lowest_f1`, the smallest of these; `calibration_error`, the expected calibration error of
-    the predicted class's probability in ten bins (Guo et al. 2017). Baselines: `majority_accuracy`,
-    of always predicting the most frequent class of train, and `bag_of_words_accuracy`, see
-    `bag_of_words`.
+    the predicted class's probability in ten bins (Guo et al. 2017). The first three also have
+    baselines: with the prefix `majority_` of always predicting the most frequent class of train,
+    and with `bag_of_words_` of `bag_of_words`.
 
     Args:
         model: computes logits [batch, classes].
@@ -61,9 +63,11 @@ def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
         source = sources[split]
         true = source.gather(np.arange(len(source)))["label"]
         guess = fitted[0](source.texts)  # type: ignore[attr-defined]
+        guesses = {"majority": np.full_like(true, splits.facts.majority), "bag_of_words": guess}
         return {
-            "majority_accuracy": float((true == splits.facts.majority).mean()),
-            "bag_of_words_accuracy": float((true == guess).mean()),
+            f"{method}_{name}": value
+            for method, predicted in guesses.items()
+            for name, value in _of_classes(true, predicted, count).items()
         }
 
     return [
@@ -84,14 +88,16 @@ def scores(collected: Collected, classes: int) -> dict[str, float]:
     """
     true, p = collected["label"], collected["probability"]
     predicted = p.argmax(1)
+    error = reliability(np.minimum(p.max(1), 1), predicted == true).error
+    return {**_of_classes(true, predicted, classes), "calibration_error": error}
+
+
+def _of_classes(true: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, float]:
+    """Accuracy, and mean and smallest F1 of the classes that there are examples of."""
     found = class_scores(true, predicted, classes)
     f1 = found.f1[found.examples > 0]
-    return {
-        "accuracy": float((predicted == true).mean()),
-        "macro_f1": float(f1.mean()),
-        "lowest_f1": float(f1.min()),
-        "calibration_error": reliability(np.minimum(p.max(1), 1), predicted == true).error,
-    }
+    accuracy = float((predicted == true).mean())
+    return {"accuracy": accuracy, "macro_f1": float(f1.mean()), "lowest_f1": float(f1.min())}
 
 
 def bag_of_words(texts: Sequence[str], label: np.ndarray) -> Callable[[Sequence[str]], np.ndarray]:

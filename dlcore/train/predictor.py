@@ -41,8 +41,8 @@ class Predictor(Protocol):
             compared; `items` is then called with as many files at a time.
         takes_messages: whether an item may be a dialogue, a list of messages: a list of mappings is
             then one value for `item`.
-        in_folder(folder) -> paths: the items of a folder that the user names, files or folders. By
-            default all files in it and below it.
+        in_folder(folder) -> paths: the items of a folder that the user names, files or folders, of
+            which one may be in several items. By default all files in it and below it.
         line(answer) -> str: formats an answer. By default its names and values.
         item(value) -> item: converts a Python value such as an array, for `dlcore.load`. It raises
             UsageError for any other value, such as an array of several examples.

@@ -160,6 +160,19 @@ def test_seeds_and_folds_share_a_card_and_variants_have_their_own(house: Path) -
     _, _, first, second = table.rows().splitlines()
     assert "| 2 ± 1 (3 runs) |" in first
     assert "`--no-large`" in second
+    assert "| 3.5 ± 0.7 (2 folds) |" in second
+
+
+def test_every_split_of_a_test_is_shown_and_those_of_the_choice_are_not(house: Path) -> None:
+    splits = ("train", "validation", "validation_with_more", "test", "test_with_more", "glue_dev")
+    results = {split: {"loss": 1.0 + i} for i, split in enumerate(splits)}
+    kept_cards.keep([run(house, "a", results=results)])
+    _, *shown = table.rows().splitlines()[-1].split("<br>")
+    assert [line.split("</")[0] for line in shown if "/loss" in line] == [
+        "test/loss 4",
+        "test_with_more/loss 5",
+        "glue_dev/loss 6",
+    ]
 
 
 @pytest.mark.parametrize("name", ["s1/experiment.py", "../s1/experiment", "unknown"])

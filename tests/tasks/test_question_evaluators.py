@@ -55,6 +55,8 @@ def test_with_mixed_splits_the_threshold_is_of_these_alone() -> None:
     assert scores["threshold"] == pytest.approx(0.6)
     assert scores["no_answer_recall"] == 1
     assert scores["answered"] == 0.5
+    assert scores["f1_of_no_answer"] == scores["exact_match_of_no_answer"] == 0.5
+    assert scores.keys() == mixes.metrics.keys()
     assert scores["answerable_calibration_error"] == pytest.approx((0.4 + 0.1) / 2)
     scores = end.score(Nothing(), collected(plain), "test")  # type: ignore[arg-type]
     assert (scores["threshold"], scores["answered"]) == (0, 1)

@@ -28,9 +28,15 @@ def test_scores_and_baselines_by_hand() -> None:
     assert found["recall"] == found["f1_X"] * 1.5 == 1.0
     assert found["calibration_error"] == pytest.approx(0.4)
     # "b" is I-X as often as O, and I-X stood first: "a b" is a span, and so is the "b" alone
-    assert tagging_scores.majority(source, source, FACTS) == {
-        "f1_of_majority": pytest.approx(2 / 3)
+    baseline = tagging_scores.majority(source, source, FACTS)
+    assert baseline == {
+        "accuracy_of_majority": 0.75,
+        "f1_of_majority": pytest.approx(2 / 3),
+        "f1_X_of_majority": pytest.approx(2 / 3),
+        "precision_of_majority": 0.5,
+        "recall_of_majority": 1.0,
     }
+    assert baseline.keys() == tagging_scores.baselines(FACTS).keys()
 
 
 def test_all_tags_and_the_intent_make_a_sentence_right() -> None:
@@ -54,12 +60,30 @@ def test_all_tags_and_the_intent_make_a_sentence_right() -> None:
     # "a" is B-X and the intent "p"; of three sentences one has other tags, and one "q"
     other = dataclasses.replace(source, sentences=(*sentences[:2], of_words(["a"], ["O"], "p")))
     assert tagging_scores.majority(source, other, facts) == {
-        "f1_of_majority": pytest.approx(0.8),
+        "accuracy_of_majority": pytest.approx(2 / 3),
+        **dict.fromkeys(("f1_of_majority", "f1_X_of_majority"), pytest.approx(0.8)),
+        "precision_of_majority": pytest.approx(2 / 3),
+        "recall_of_majority": 1.0,
         "intent_accuracy_of_majority": pytest.approx(2 / 3),
         "sentence_accuracy_of_majority": pytest.approx(1 / 3),
     }
     assert tagging.best(facts) == "validation/sentence_accuracy"
     assert tagging.best(FACTS) == "validation/f1"
+
+
+def test_words_that_training_lacks_have_a_baseline_of_their_own() -> None:
+    facts = FACTS.with_facts(spans=False, classes=["N", "V"])
+    train: Any = dataclasses.make_dataclass("Source", ["sentences"])(
+        (of_words(["a", "b", "b"], ["N", "V", "V"]),)
+    )
+    sentences = (of_words(["a", "c"], ["N", "V"]), of_words(["c"], ["N"]))
+    source: Any = dataclasses.make_dataclass("Source", ["sentences", "arrays"])(
+        sentences, {"words": np.array([[4, 1], [1, 0]])}
+    )
+    assert tagging_scores.majority(train, source, facts) == {
+        "accuracy_of_majority": pytest.approx(2 / 3),
+        "accuracy_of_unknown_of_majority": 0.5,
+    }
 
 
 def test_own_columns_train_the_same_experiment(tmp_path: Any) -> None:
