@@ -64,7 +64,7 @@ class Assistant:
             state: trained parameters.
             prompt: tokens, int32 [batch, length].
             padding: number of padding tokens at the left of each row, int32 [batch].
-            key: random key; row i uses `fold_in(key, i)`.
+            key: random key of each row, so that an answer does not depend on its place in a batch.
 
         Returns:
             Tokens int32 [batch, longest], lengths int32 [batch] without the end token, and
@@ -73,7 +73,7 @@ class Assistant:
         Raises:
             ValueError: `length` + `longest` tokens do not fit into the GPT's context.
         """
-        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(len(prompt)))
+        keys = jnp.stack([key] * len(prompt))
         params = state.params[self.model] if self.merged is None else self.merged(state.params)
         return generate_batch(
             self.size, params, prompt, padding, keys, self.longest, self.end, self.decoding
@@ -92,6 +92,8 @@ class AnswerOptions:
 
     temperature: NonNegativeFloat = 0.0
     """divides the logits; at 0 the likeliest token is taken"""
+    top_k: NonNegativeInt = 0
+    """tokens are drawn from so many likeliest ones; 0: from all"""
     top_p: Annotated[float, Range(0, 1, "(]")] = 1.0
     """tokens are drawn from the fewest likeliest ones whose probabilities sum to at least this"""
     min_p: Probability = 0.0
@@ -194,10 +196,11 @@ class AnswerPredictor:
             items: as `items` returned them.
 
         Returns:
-            ({"prompt", "text", "log_probability"}, the text) of each: the message, the answer, and
-            the log-probability of the whole answer in nats, always at temperature 1 and without
-            restrictions or penalty (`models.gpt_batch.Generated`). Where the first tokens of a
-            dialogue were left out, also "tokens_left_out", their number.
+            ({"prompt", "text", "log_probability", "log_probabilities"}, the text) of each: the
+            message, the answer, and the log-probability of the whole answer and of each of its
+            tokens, also of the end token, in nats, always at temperature 1 and without restrictions
+            or penalty (`models.gpt_batch.Generated`). Where the first tokens of a dialogue were
+            left out, also "tokens_left_out", their number.
 
         Raises:
             UsageError: `--shorten-from` without `--shorten-by`.
@@ -212,11 +215,11 @@ class AnswerPredictor:
         prompt, padding = left_padded([each.tokens for each in items], space)
         key = jax.random.key(o.seed)
         made = assistant.generate(state, jnp.asarray(prompt), jnp.asarray(padding), key)
-        total = np.asarray(made.log_probabilities).sum(1)
-        texts = [assistant.text(row) for row in np.asarray(made.tokens)]
         answers: list[Answer] = []
-        for each, text, logp in zip(items, texts, total, strict=True):
-            record = {"prompt": each.text, "text": text, "log_probability": float(logp)}
+        for each, row, length, row_logp in zip(items, *map(np.asarray, made), strict=True):
+            text, logp = assistant.text(row), row_logp[: length + 1].tolist()  # with the end's
+            record = {"prompt": each.text, "text": text}
+            record |= {"log_probability": sum(logp), "log_probabilities": logp}
             if each.left_out:
                 record["tokens_left_out"] = each.left_out
             answers.append((record, Text("Answer", text, each.text)))

@@ -45,8 +45,10 @@ def test_a_tuned_assistant_answers_and_talks_with_its_merged_parameters() -> Non
     assert dialogue_assistant.text_model(ASSISTANT).parameters(state()) is state().params["net"]
 
 
-def test_predicted_answers_do_not_depend_on_the_batch() -> None:
-    predictor = dialogue_assistant.predictor(ASSISTANT)
+@pytest.mark.parametrize("flags", [{}, {"temperature": 1.0, "top_k": 50}])
+def test_predicted_answers_do_not_depend_on_the_batch(flags: dict[str, float]) -> None:
+    options = dialogue_assistant.AnswerOptions(**flags)  # type: ignore[arg-type]
+    predictor = with_options(dialogue_assistant.predictor(ASSISTANT), options)
     items = predictor.items([], ["Hello", "One tea, please", "No"])
     together = predictor.batch(state(), items)
     for item, (answer, _) in zip(items, together, strict=True):
@@ -54,10 +56,25 @@ def test_predicted_answers_do_not_depend_on_the_batch() -> None:
         assert alone["text"] == answer["text"]
         assert alone["log_probability"] == pytest.approx(answer["log_probability"], abs=1e-3)
         assert json.dumps(answer)
+        each = answer["log_probabilities"]
+        assert isinstance(each, list)
+        assert sum(each) == pytest.approx(answer["log_probability"])
+        assert max(each) <= 0
         assert sample.title == "Answer"
     for text, message in ((" ", "an empty message"), ("a" * 60, "this model reads 40")):
         with pytest.raises(UsageError, match=message):
             predictor.items([], [text])
+
+
+def test_one_likeliest_token_is_the_greedy_answer() -> None:
+    predictor = dialogue_assistant.predictor(ASSISTANT)
+    (prompt,) = predictor.items([], ["Hello"])
+    one = dialogue_assistant.AnswerOptions(temperature=1.0, top_k=1)
+    found, greedy = (
+        each.batch(state(), [prompt])[0][0]["text"]
+        for each in (with_options(predictor, one), predictor)
+    )
+    assert found == greedy
 
 
 def test_the_flags_of_length_are_those_of_the_decoding() -> None:
