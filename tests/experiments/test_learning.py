@@ -259,6 +259,14 @@ VARIANTS = {
     "bert_sst2, low_rank": classifier(
         0.15, steps=500, tuning="low_rank", rank=8, width=32, lr=1e-2
     ),
+    "faces_orl, cosface": ROWS["faces_orl"].changed(loss="cosface"),
+    "faces_orl, contrastive": ROWS["faces_orl"].changed(loss="contrastive"),
+    "faces_orl, triplet": ROWS["faces_orl"].changed(loss="triplet"),
+    "gpt_speeches, experts": ROWS["gpt_speeches"].changed(experts=4),
+    "ner_conll, pretrained": ROWS["ner_conll"].changed(pretrained=True),
+    "qa_squad, encoder": ROWS["qa_squad"].changed(reader="encoder"),
+    "simclr_cifar10, supervised": classifier(labels=0.5),
+    "style_transfer, adain": ROWS["style_transfer"].changed(network="adain"),
     "captioning_emoji, transformer": ROWS["captioning_emoji"].changed(decoder="transformer"),
     "video_moving_mnist, convolutional": ROWS["video_moving_mnist"].changed(
         2.0, network="convolutional", hidden=32

@@ -30,6 +30,7 @@ LANGUAGE = {
         *("qa_squad", "--reader", "encoder", "--width", "128"),
         *("--pretrained", str(ENCODER)),
     ),
+    "gpt_speeches, experts": ("gpt_speeches", "--experts", "4"),
     "bert_sst2, head": ("bert_sst2", "--tuning", "head"),
     "bert_sst2, full": ("bert_sst2", "--tuning", "full"),
 }
@@ -64,8 +65,8 @@ def test_of_language(variant: str, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert cli.main(["predict", "run", "--text", text, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
-    question = answer["question"] if name == "qa_squad" else answer["text"]
-    assert question in text
+    read = next(answer[key] for key in ("question", "prompt", "text") if key in answer)
+    assert read in text
 
 
 @pytest.mark.parametrize("variant", VISION)
