@@ -17,9 +17,9 @@ from dlcore.bounds import NonNegativeInt, PositiveInt, Rate
 from dlcore.data import tokens
 from dlcore.data.sets import tagged
 from dlcore.models.rnn import Cell
-from dlcore.options import RunOptions
+from dlcore.options import DataSource, RunOptions
 from dlcore.tasks import tagging, tagging_network, tagging_predictor, tagging_samples
-from dlcore.train import DataSource, Experiment, Model, Objective, Published, Recipe, Splits, Weights
+from dlcore.train import Experiment, Model, Objective, Published, Recipe, Splits, Weights
 
 ASSET = Path(__file__).with_name("assets") / "bert_english"  # weights and tokenizer
 RUN = RunOptions(cpu_devices=1)

@@ -22,7 +22,7 @@ from dlcore.bounds import NonNegativeFloat, PositiveInt, Range
 from dlcore.data.sets import photographs, styles
 from dlcore.models.adain import Decoder
 from dlcore.models.style import VGG, Grams, Painter
-from dlcore.tasks import any_style, image_inputs, style_methods, style_transfer
+from dlcore.tasks import any_style, image_inputs, style_comparison, style_methods, style_transfer
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, Weights
 
 
@@ -66,7 +66,7 @@ def build(c: Config, splits: Splits) -> Experiment:
     else:
         painter = Model("painter", Painter(c.width, c.depth), inputs=image_inputs.unit)
         method = style_methods.one_style(painter, perceptual, splits)
-    compared = style_transfer.Comparison(method.paint, perceptual, splits, c.size, c.iterations)
+    compared = style_comparison.Comparison(method.paint, perceptual, splits, c.size, c.iterations)
     files = {"vgg": splits.facts.features, "grams": splits.facts.grams}
     return Experiment(
         config=c,

@@ -11,7 +11,7 @@ import pytest
 
 from dlcore.data.facts import Facts
 from dlcore.samples import Series, parts
-from dlcore.tasks import cross_validation, diagnosis, tabular
+from dlcore.tasks import cross_validation, diagnosis_samples, tabular
 
 TRUE = np.arange(5.0)
 CELLS: Any = SimpleNamespace(target=TRUE, cells=[("a",)] * 5, columns=("A",))
@@ -44,6 +44,6 @@ def test_examples_of_folds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_roc_curve() -> None:
     p, true = np.linspace(0, 1, 40), np.arange(40) % 4 > 1
-    line = diagnosis._roc(p, true, ("healthy", "ill")).series[0]
+    line = diagnosis_samples._roc(p, true, ("healthy", "ill")).series[0]
     assert (line.x[[0, -1]].tolist(), line.y[[0, -1]].tolist(), len(line.x)) == ([0, 1], [0, 1], 3)
     assert line.name.endswith(" shown")

@@ -16,7 +16,7 @@ from dlcore.cli import main as cli
 from dlcore.errors import UsageError
 from dlcore.kernels.style import gram
 from dlcore.models.style import STYLE, VGG
-from dlcore.tasks import style_predictor, style_transfer
+from dlcore.tasks import style_comparison, style_predictor, style_transfer
 from dlcore.train import weights
 from dlcore.train.predictor import with_options
 from tests.child import card
@@ -75,7 +75,7 @@ def test_few_photographs_are_optimised_in_order(count: int) -> None:
     names = [f"{9 - i}.png" for i in range(count)]
     splits: Any = SimpleNamespace(test=SimpleNamespace(whole=dict.fromkeys(names, image)))
     unused: Any = None
-    compared = style_transfer.Comparison(unused, unused, splits, 16, 3)
+    compared = style_comparison.Comparison(unused, unused, splits, 16, 3)
     assert [*compared.photographs()] == names[:4]
 
 
