@@ -19,6 +19,7 @@ from dlcore.data.sets.sentences import plain
 from dlcore.data.tokens import Subwords
 from dlcore.errors import UsageError
 from dlcore.samples import Table
+from dlcore.tasks.masked_modelling import ORDINARY
 from dlcore.train.model import Model
 from dlcore.train.predictor import Answer
 from dlcore.train.step import Extra, Params, State
@@ -100,7 +101,7 @@ class MaskPredictor:
 
         Returns:
             ({"text", "masks", "filled"}, a table) of each text: for each [mask], in order, the list
-            of the most likely tokens {"token", "probability"}, in descending order; and the text
+            of the most likely ordinary tokens {"token", "probability"}, in descending order; and the text
             with the most likely ones, each predicted while the others are masked.
         """
         tokens = np.zeros((len(items), self.length), np.int32)
@@ -134,12 +135,17 @@ class MaskPredictor:
 # cached, since several batches of one model share its compiled function
 @functools.lru_cache(maxsize=1)
 def _probabilities(model: Model) -> Callable[[Params, Extra, Int32[np.ndarray, "batch n"]], Array]:
-    """(params, extra, tokens [batch, length]) -> probabilities [batch, length, vocabulary]."""
+    """(params, extra, tokens [batch, length]) -> probabilities [batch, length, vocabulary].
+
+    Special tokens, which are never masked in training, have probability 0.
+    """
 
     def of_all(params: Params, extra: Extra, tokens: Array) -> Array:
         places = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
         logits = model.on(params, extra, tokens, places)
-        return jax.nn.softmax(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)))
+        logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+        ordinary = jnp.arange(logits.shape[-1])[None, None] >= ORDINARY
+        return jax.nn.softmax(jnp.where(ordinary, logits, -jnp.inf))
 
     return jax.jit(of_all)
 

@@ -17,19 +17,21 @@ from dlcore.train.step import State
 
 TOKENS = bpe([" the cat sat on the mat ."] * 3, 272, SPECIALS)
 STATE = State(jnp.zeros((), jnp.int32), {}, {}, {})
+ORDINARY = len(TOKENS) - len(SPECIALS)
 CAT, MAT = (int(TOKENS.encode(f" {word}")[0]) for word in ("cat", "mat"))
 
 
 class After:
-    """Gives "cat" a probability of 3/4 after "the", and "mat" elsewhere."""
+    """Gives "cat" a probability of 3/4 after "the", and "mat" elsewhere, but special tokens more."""
 
     def on(self, params: Any, extra: Any, tokens: Any, places: Any) -> Any:
         assert places.shape == tokens.shape
         the = int(TOKENS.encode(" the")[0])
         before = jnp.roll(tokens, 1, 1) == the
         likely = jnp.where(before, CAT, MAT)[..., None]
-        odds = jnp.log(3.0 * (len(TOKENS) - 1))
-        return jnp.where(jnp.arange(len(TOKENS))[None, None] == likely, odds, 0.0)
+        number = jnp.arange(len(TOKENS))[None, None]
+        logits = jnp.where(number == likely, jnp.log(3.0 * (ORDINARY - 1)), 0.0)
+        return jnp.where(number < len(SPECIALS), 9.0, logits)
 
 
 def test_each_mask_is_answered_in_the_users_text() -> None:
@@ -54,7 +56,7 @@ def test_masks_are_filled_by_the_likeliest_tokens() -> None:
     assert one["filled"] == "The cat sat on the mat."
     ((first, second),) = one["masks"]
     assert first == {"token": "cat", "probability": 0.75}
-    assert second["probability"] == round(0.25 / (len(TOKENS) - 1), 6)
+    assert second["probability"] == round(0.25 / (ORDINARY - 1), 6)
     assert table.rows[0] == (1, "cat", 0.75)
     assert two["filled"] == "On mat, mat!"
     assert [len(mask) for mask in two["masks"]] == [2, 2]
