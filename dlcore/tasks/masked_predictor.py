@@ -101,8 +101,8 @@ class MaskPredictor:
 
         Returns:
             ({"text", "masks", "filled"}, a table) of each text: for each [mask], in order, the list
-            of the most likely ordinary tokens {"token", "probability"}, in descending order; and the text
-            with the most likely ones, each predicted while the others are masked.
+            of the most likely ordinary tokens {"token", "probability"}, in descending order; and
+            the text with the most likely ones, each predicted while the others are masked.
         """
         tokens = np.zeros((len(items), self.length), np.int32)
         for row, each in zip(tokens, items, strict=True):

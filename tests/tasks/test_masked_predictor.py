@@ -22,7 +22,7 @@ CAT, MAT = (int(TOKENS.encode(f" {word}")[0]) for word in ("cat", "mat"))
 
 
 class After:
-    """Gives "cat" a probability of 3/4 after "the", and "mat" elsewhere, but special tokens more."""
+    """Gives "cat" 3/4 of the probability of ordinary tokens after "the", and "mat" elsewhere."""
 
     def on(self, params: Any, extra: Any, tokens: Any, places: Any) -> Any:
         assert places.shape == tokens.shape
