@@ -55,7 +55,7 @@ def causal_attention(
 
     Source: Vaswani et al. 2017, eq. 1.
     """
-    chosen = _chosen(impl, q, k, None)
+    chosen = implementation(impl, q, k, None)
     if chosen == "blockwise":
         return blockwise_attention(q, k, v, causal=True)
     return _cudnn(q, k, v, True) if chosen == "cudnn" else _causal_attention(q, k, v)
@@ -90,7 +90,7 @@ def attention(
 
     Source: Vaswani et al. 2017, eq. 1.
     """
-    chosen = _chosen(impl, q, k, mask)
+    chosen = implementation(impl, q, k, mask)
     if chosen == "blockwise":
         return blockwise_attention(q, k, v, mask)
     if chosen == "cudnn" and mask is not None:
@@ -100,8 +100,14 @@ def attention(
     return _cudnn(q, k, v, False) if chosen == "cudnn" else _attention(q, k, v, mask)
 
 
-def _chosen(impl: Impl, q: Array, k: Array, mask: Array | None) -> Impl:
-    """The implementation that `impl` stands for, by the rules at the top of this module."""
+def implementation(impl: Impl, q: Array, k: Array, mask: Array | None) -> Impl:
+    """Returns the implementation that `impl` stands for, by the rules at the top of this module.
+
+    Args:
+        impl: "auto", or the implementation itself.
+        q, k: queries and keys [batch, heads, length, d].
+        mask: None if all keys, or all past ones, are visible; of another value only that matters.
+    """
     if impl != "auto":
         return impl
     half = q.dtype in (jnp.bfloat16, jnp.float16)

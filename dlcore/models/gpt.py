@@ -14,7 +14,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Float, Integer
 
 from dlcore.kernels.activations import gelu
-from dlcore.kernels.attention import cached_attention
+from dlcore.kernels.attention import cached_attention, implementation
 from dlcore.kernels.grouped import grouped_attention
 from dlcore.kernels.rotary_scaling import PLAIN, Rope
 from dlcore.models import experts
@@ -69,9 +69,6 @@ class Size:
             et al. 2020); 0: to itself and all before it. All scores are computed: no time is saved.
         softcap: bound of attention scores, see `kernels.grouped`; 0: none.
         logit_softcap: bound of the logits, by the same tanh; 0: none.
-        shared_keys: whether training, too, computes heads that share keys and values
-            (`kv_heads`) by `kernels.grouped`, without a copy of these for each head. Generation
-            over a cache always does.
         experts: MLPs of a block, without biases, of which each token passes through `top`; their
             hidden layers are 1 / top as wide, rounded up to a multiple of 8, so that a token takes
             as many operations as in one MLP. 0: one MLP.
@@ -102,7 +99,6 @@ class Size:
     window: int = 0
     softcap: float = 0.0
     logit_softcap: float = 0.0
-    shared_keys: bool = False
     experts: int = 0
     top: int = 2
     capacity: float = 1.25
@@ -199,7 +195,9 @@ class Block(nn.Module):
         if cache is not None:
             put = jax.lax.dynamic_update_slice_in_dim
             k, v = cache = put(cache[0], k, position, 2), put(cache[1], v, position, 2)
-        in_place = groups > 1 and (s.shared_keys or cache is not None)
+        # shared keys are not repeated, but for attention by blocks or by cuDNN
+        short = cache is not None or implementation("auto", q, k, segment) == "plain"
+        in_place = groups > 1 and short
         if in_place or s.window or s.softcap or padding is not None:
             first = position if cache is not None else jnp.zeros((), jnp.int32)
             mask = visible(first, length, k.shape[2], s.window, segment, padding)

@@ -51,6 +51,7 @@ CLASSES = Kind({"text", "class", "probability", "classes"}, TEXT, NO_TEXT, False
 SPANS = Kind({"text", "spans"}, TEXT, NO_UTF8, True)
 READER = {"question", "answer", "start", "end", "probability"}
 CHAT = Kind({"prompt", "text", "log_probabilities"}, TEXT, TOO_LONG, False)
+CUT = ("broken.txt", "José".encode("latin-1"), "broken.txt:1: it is no text in UTF-8")
 APPLICATIONS = {
     **dict.fromkeys(("cnn_sst2", "rnn_sst2", "bert_sst2", "intents_banking77"), CLASSES),
     **dict.fromkeys(("ner_conll", "ner_wnut17"), SPANS),
@@ -59,7 +60,7 @@ APPLICATIONS = {
     "qa_squad": Kind(READER | {"answerable"}, LINE, NO_CONTEXT, True, ("--threshold", "0")),
     "qa_babi": Kind(READER | {"evidence"}, LINE, NO_CONTEXT, True),
     **dict.fromkeys(("chat_dialogues", "chat_preference"), CHAT),
-    **dict.fromkeys(("gpt_english", "gpt_speeches"), CHAT._replace(broken=NO_UTF8)),
+    **dict.fromkeys(("gpt_english", "gpt_speeches"), CHAT._replace(broken=CUT)),
 }
 
 

@@ -6,6 +6,8 @@ import dataclasses
 
 import numpy as np
 
+from dlcore.data.sets.photographs import Crops
+from dlcore.data.sets.styles import Styled
 from dlcore.data.source import Batch, Info, Source
 from dlcore.train.experiment import Experiment
 
@@ -60,14 +62,14 @@ def mean_of_style(experiment: Experiment) -> float:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OneColour:
-    """Crops of one colour: each has the mean colour of the real crop.
+    """Crops of one colour: each has the mean colour of the photograph's crop.
 
     Attributes:
-        source: `image` [N, height, width, 3].
+        source: crops of photographs, or those with styles, which stay.
         grey: whether the colour is a grey, the mean of the three channels.
     """
 
-    source: Source
+    source: Crops | Styled
     grey: bool = False
 
     @property
@@ -78,17 +80,26 @@ class OneColour:
         return len(self.source)
 
     def gather(self, index: np.ndarray) -> Batch:
-        image = self.source.gather(index)["image"]
+        crops = self.source.content if isinstance(self.source, Styled) else self.source
+        image = dataclasses.replace(crops, colours=0.0).gather(index)["image"]
         axes = (1, 2, 3) if self.grey else (1, 2)
         mean = image.mean(axes, keepdims=True).astype(np.uint8)
-        return {"image": np.broadcast_to(mean, image.shape).copy()}
+        return {
+            **self.source.gather(index),
+            "image": np.broadcast_to(mean, image.shape).copy(),
+        }
 
 
 def one_colour(experiment: Experiment) -> Source:
     """Returns the training crops, each replaced by its mean colour."""
-    return OneColour(experiment.train)
+    return OneColour(_crops(experiment.train))
 
 
 def one_grey(experiment: Experiment) -> Source:
     """Returns the training crops, each replaced by the grey of its mean."""
-    return OneColour(experiment.train, grey=True)
+    return OneColour(_crops(experiment.train), grey=True)
+
+
+def _crops(source: Source) -> Crops | Styled:
+    assert isinstance(source, Crops | Styled)
+    return source

@@ -14,9 +14,12 @@ import numpy as np
 import pytest
 
 from dlcore.data.packing import pack
+from dlcore.kernels import attention
 from dlcore.kernels.rotary_scaling import Rope
+from dlcore.models import gpt
 from dlcore.models.apply import infer
 from dlcore.models.gpt import GPT, Size, empty_cache
+from dlcore.models.gpt_positions import causal
 from tests.models.compiled import apply
 from tests.models.test_gpt import LEARNED, MODERN, ROTARY, TOKENS, forward, params
 
@@ -25,7 +28,7 @@ pytestmark = pytest.mark.slow
 WINDOW = dataclasses.replace(MODERN, window=3)
 CAPPED = dataclasses.replace(LEARNED, softcap=0.5, logit_softcap=2.0)
 SCALED = dataclasses.replace(ROTARY, rope=Rope(base=50.0, fraction=0.5, scaling="ntk", factor=2.0))
-SHARED = dataclasses.replace(MODERN, heads=4, kv_heads=2, width=16, shared_keys=True)
+SHARED = dataclasses.replace(MODERN, heads=4, kv_heads=2, width=16)
 SIZES = [
     pytest.param(size, id=name)
     for name, size in (
@@ -49,16 +52,28 @@ def test_token_by_token_with_a_cache_equals_all_at_once(size: Size) -> None:
     )
 
 
-def test_every_option_changes_the_logits_and_sharing_in_place_does_not() -> None:
+def test_every_option_changes_the_logits() -> None:
     for size, plain in ((WINDOW, MODERN), (CAPPED, LEARNED), (SCALED, ROTARY)):
         tree = params(plain)
         assert np.abs(forward(size, tree, TOKENS) - forward(plain, tree, TOKENS)).max() > 0.1
-    copied = dataclasses.replace(SHARED, shared_keys=False)
-    expected = forward(copied, params(copied), TOKENS)
-    np.testing.assert_allclose(
-        forward(SHARED, params(copied), TOKENS), expected, rtol=1e-4, atol=1e-4
-    )
     assert np.abs(forward(CAPPED, params(CAPPED), TOKENS)).max() <= 2
+
+
+def test_shared_keys_are_those_that_attention_by_blocks_repeats(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = forward(SHARED, params(SHARED), TOKENS)
+    used = []
+
+    def repeated(q: jax.Array, k: jax.Array, *others: Any) -> jax.Array:
+        used.append((q.shape[1], k.shape[1]))
+        return causal(q, k, *others)
+
+    monkeypatch.setattr(attention, "LONG", TOKENS.shape[1])
+    monkeypatch.setattr(gpt, "causal", repeated)
+    found = forward(SHARED, params(SHARED), TOKENS)
+    assert used == [(4, 4)] * SHARED.layers
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_window_sees_its_tokens_and_no_token_before() -> None:
