@@ -39,7 +39,7 @@ class Config:
     iterations: PositiveInt = 100  # of Gatys' optimisation of the first 4 test photographs
     recipe: Recipe = Recipe("adamw", lr=2e-3, clip_norm=1.0)
     batch: int = 4
-    steps: int = 900
+    steps: int = 1400
 
 
 PRESETS = {
