@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+_CLOSEST = 1e-6  # squared distance below which its root has no gradient
+
 
 def unit_length(x: Float[Array, "*batch n"], eps: float = 1e-6) -> Float[Array, "*batch n"]:
     """Divides vectors by their Euclidean length: x / max(|x|, eps).
@@ -73,13 +75,14 @@ def batch_hard_triplet(
 ) -> Float[Array, " rows"]:
     """Triplet loss with the hardest candidates: max(0, margin + d(positive) - d(negative)).
 
-    d is the squared distance 2 - 2 a.c of vectors of unit length; of the counted candidates the
-    positive that is farthest and the negative that is nearest are taken.
+    d is the distance sqrt(2 - 2 a.c) of vectors of unit length, not its square, with which all
+    embeddings tend to collapse to one (Hermans et al. 2017, sec. 3.2); of the counted candidates
+    the positive that is farthest and the negative that is nearest are taken.
 
     Args:
         anchor, candidate, positive, counted: as of `info_nce`; negatives are the counted
             candidates that are not positives.
-        margin: by which the squared distance of a negative is to exceed that of a positive.
+        margin: by which the distance of a negative is to exceed that of a positive.
 
     Returns:
         Losses [rows], dtype of `anchor`; 0 for an anchor without a positive or without a negative.
@@ -92,7 +95,10 @@ def batch_hard_triplet(
     nearest = jnp.where(negative, cosine, _lowest(acc_dtype)).max(-1)
     farthest = jnp.where(positive, cosine, -_lowest(acc_dtype)).min(-1)
     both = positive.any(-1) & negative.any(-1)
-    loss = jnp.maximum(margin + 2 * nearest - 2 * farthest, 0)
+    # of an anchor without both the distances are not used, and their gradients must be finite
+    squares = (jnp.where(both, 2 - 2 * c, 1.0) for c in (nearest, farthest))
+    near, far = (jnp.sqrt(jnp.maximum(square, _CLOSEST)) for square in squares)
+    loss = jnp.maximum(margin + far - near, 0)
     return jnp.where(both, loss, 0).astype(anchor.dtype)
 
 

@@ -78,7 +78,7 @@ def loss(
             example, else 0, `mask` [batch], and for the losses that compare examples `row` int
             [batch].
         kind: of the loss.
-        margin: of arcface in radians, of cosface a cosine, of triplet a squared distance; not used
+        margin: of arcface in radians, of cosface a cosine, of triplet a distance; not used
             by contrastive.
         scale: of the logits; of contrastive the inverse temperature; not used by triplet.
 

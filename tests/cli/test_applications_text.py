@@ -60,7 +60,7 @@ APPLICATIONS = {
     "qa_squad": Kind(READER | {"answerable"}, LINE, NO_CONTEXT, True, ("--threshold", "0")),
     "qa_babi": Kind(READER | {"evidence"}, LINE, NO_CONTEXT, True),
     **dict.fromkeys(("chat_dialogues", "chat_preference"), CHAT),
-    **dict.fromkeys(("gpt_english", "gpt_speeches"), CHAT._replace(broken=CUT)),
+    **dict.fromkeys(("gpt_english", "gpt_speeches"), CHAT._replace(broken=CUT, marks=True)),
 }
 
 

@@ -261,12 +261,11 @@ VARIANTS = {
     ),
     "faces_orl, cosface": ROWS["faces_orl"].changed(loss="cosface"),
     "faces_orl, contrastive": ROWS["faces_orl"].changed(loss="contrastive"),
-    "faces_orl, triplet": ROWS["faces_orl"].changed(loss="triplet", steps=1000, lr=2e-3),
+    "faces_orl, triplet": ROWS["faces_orl"].changed(0.08, loss="triplet"),
     "gpt_speeches, experts": ROWS["gpt_speeches"].changed(experts=4),
     "ner_conll, pretrained": ROWS["ner_conll"].changed(pretrained=True),
     "qa_squad, encoder": ROWS["qa_squad"].changed(reader="encoder"),
     "simclr_cifar10, supervised": classifier(labels=0.5, steps=400, widths=(8,), lr=1e-2),
-    "style_transfer, adain": ROWS["style_transfer"].changed(network="adain"),
     "captioning_emoji, transformer": ROWS["captioning_emoji"].changed(decoder="transformer"),
     "video_moving_mnist, convolutional": ROWS["video_moving_mnist"].changed(
         2.0, network="convolutional", hidden=32

@@ -33,7 +33,7 @@ def triplets(
 ) -> np.ndarray:
     losses = np.zeros(len(anchor))
     for i, a in enumerate(anchor):
-        distance = 2 - 2 * candidate @ a
+        distance = np.sqrt(np.maximum(2 - 2 * candidate @ a, 1e-6))
         near, far = distance[~positive[i] & counted[i]], distance[positive[i] & counted[i]]
         if len(near) and len(far):
             losses[i] = max(0.0, MARGIN + far.max() - near.min())
