@@ -106,7 +106,7 @@ def implementation(impl: Impl, q: Array, k: Array, mask: Array | None) -> Impl:
     Args:
         impl: "auto", or the implementation itself.
         q, k: queries and keys [batch, heads, length, d].
-        mask: None if all keys, or all past ones, are visible; of another value only that matters.
+        mask: as of `attention`; only whether it is None matters here.
     """
     if impl != "auto":
         return impl
