@@ -27,6 +27,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from dlcore.kernels.blockwise import blockwise_attention
 from dlcore.kernels.derivatives import with_backward
+from dlcore.kernels.grouped import grouped_attention
 from dlcore.kernels.rows import row_sum
 
 Impl = Literal["auto", "plain", "blockwise", "cudnn"]
@@ -36,8 +37,8 @@ NEVER = -1e30  # a score that softmax turns into 0; finite, so that no NaN arise
 
 def causal_attention(
     q: Float[Array, "batch heads length d"],
-    k: Float[Array, "batch heads length d"],
-    v: Float[Array, "batch heads length d"],
+    k: Float[Array, "batch groups length d"],
+    v: Float[Array, "batch groups length d"],
     *,
     impl: Impl = "auto",
 ) -> Float[Array, "batch heads length d"]:
@@ -45,26 +46,35 @@ def causal_attention(
 
     Args:
         q: queries [batch, heads, length, d].
-        k: keys, shape and dtype of `q`.
-        v: values, shape and dtype of `q`.
+        k: keys [batch, groups, length, d], dtype of `q`; `groups` divides `heads`, and where there
+            are fewer, each is read by heads / groups heads in order (`kernels.grouped`); it is
+            repeated in memory by "blockwise" alone.
+        v: values, shape and dtype of `k`.
         impl: the implementation; "auto": by shapes and device (see the module). Scores and softmax
             are in float32 or wider.
 
     Returns:
         Weighted values, shape and dtype of `q`.
 
+    Raises:
+        ValueError: `groups` does not divide `heads`.
+
     Source: Vaswani et al. 2017, eq. 1.
     """
-    chosen = implementation(impl, q, k, None)
+    chosen, length = _chosen(impl, q, k, None), q.shape[2]
     if chosen == "blockwise":
-        return blockwise_attention(q, k, v, causal=True)
-    return _cudnn(q, k, v, True) if chosen == "cudnn" else _causal_attention(q, k, v)
+        return blockwise_attention(q, _repeated(k, q), _repeated(v, q), causal=True)
+    if chosen == "cudnn":
+        return _cudnn(q, k, v, True)
+    if k.shape[1] != q.shape[1]:
+        return grouped_attention(q, k, v, jnp.tril(jnp.ones((length, length), bool))[None])
+    return _causal_attention(q, k, v)
 
 
 def attention(
     q: Float[Array, "batch heads queries d"],
-    k: Float[Array, "batch heads keys d"],
-    v: Float[Array, "batch heads keys d"],
+    k: Float[Array, "batch groups keys d"],
+    v: Float[Array, "batch groups keys d"],
     mask: Bool[Array, "batch keys"] | Bool[Array, "#batch queries keys"] | None = None,
     *,
     impl: Impl = "auto",
@@ -75,8 +85,8 @@ def attention(
 
     Args:
         q: queries [batch, heads, queries, d].
-        k: keys [batch, heads, keys, d], dtype of `q`.
-        v: values [batch, heads, keys, d], dtype of `q`.
+        k: keys [batch, groups, keys, d], dtype of `q`; as of `causal_attention`.
+        v: values [batch, groups, keys, d], dtype of `q`.
         mask: True where a key is visible, [batch, keys], or [batch or 1, queries, keys] where it
             differs between queries (packed rows); None: all keys.
         impl: the implementation; "auto": by shapes and device (see the module). Scores and softmax
@@ -86,28 +96,37 @@ def attention(
         Weighted values, shape and dtype of `q`.
 
     Raises:
-        ValueError: a mask with `impl` "cudnn".
+        ValueError: a mask with `impl` "cudnn", or `groups` does not divide `heads`.
 
     Source: Vaswani et al. 2017, eq. 1.
     """
-    chosen = implementation(impl, q, k, mask)
+    chosen = _chosen(impl, q, k, mask)
     if chosen == "blockwise":
-        return blockwise_attention(q, k, v, mask)
+        return blockwise_attention(q, _repeated(k, q), _repeated(v, q), mask)
     if chosen == "cudnn" and mask is not None:
         raise ValueError(
             "cuDNN would write a mask out as a bias of queries times keys: leave impl to auto"
         )
-    return _cudnn(q, k, v, False) if chosen == "cudnn" else _attention(q, k, v, mask)
+    if chosen == "cudnn":
+        return _cudnn(q, k, v, False)
+    if k.shape[1] != q.shape[1]:
+        shape = (1 if mask is None else len(mask), q.shape[2], k.shape[2])
+        each = jnp.ones((1, 1, 1), bool) if mask is None else mask
+        each = each[:, None] if each.ndim == 2 else each
+        return grouped_attention(q, k, v, jnp.broadcast_to(each, shape))
+    return _attention(q, k, v, mask)
 
 
-def implementation(impl: Impl, q: Array, k: Array, mask: Array | None) -> Impl:
-    """Returns the implementation that `impl` stands for, by the rules at the top of this module.
+def _repeated(x: Array, q: Array) -> Array:
+    """Keys or values with as many heads as the queries."""
+    heads, groups = q.shape[1], x.shape[1]
+    if heads % groups:
+        raise ValueError(f"{groups} groups of keys cannot be shared by {heads} heads")
+    return jnp.repeat(x, heads // groups, 1) if groups < heads else x
 
-    Args:
-        impl: "auto", or the implementation itself.
-        q, k: queries and keys [batch, heads, length, d].
-        mask: as of `attention`; only whether it is None matters here.
-    """
+
+def _chosen(impl: Impl, q: Array, k: Array, mask: Array | None) -> Impl:
+    """The implementation that `impl` stands for, by the rules at the top of this module."""
     if impl != "auto":
         return impl
     half = q.dtype in (jnp.bfloat16, jnp.float16)

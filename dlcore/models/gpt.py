@@ -14,7 +14,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Float, Integer
 
 from dlcore.kernels.activations import gelu
-from dlcore.kernels.attention import cached_attention, implementation
+from dlcore.kernels.attention import cached_attention
 from dlcore.kernels.grouped import grouped_attention
 from dlcore.kernels.rotary_scaling import PLAIN, Rope
 from dlcore.models import experts
@@ -195,16 +195,11 @@ class Block(nn.Module):
         if cache is not None:
             put = jax.lax.dynamic_update_slice_in_dim
             k, v = cache = put(cache[0], k, position, 2), put(cache[1], v, position, 2)
-        # shared keys are not repeated, but for attention by blocks or by cuDNN
-        short = cache is not None or implementation("auto", q, k, segment) == "plain"
-        in_place = groups > 1 and short
-        if in_place or s.window or s.softcap or padding is not None:
+        shared = groups > 1 and cache is not None
+        if shared or s.window or s.softcap or padding is not None:
             first = position if cache is not None else jnp.zeros((), jnp.int32)
             mask = visible(first, length, k.shape[2], s.window, segment, padding)
             seen = grouped_attention(q, k, v, mask, s.softcap)
-        elif groups > 1:
-            k, v = (jnp.repeat(t, groups, 1) for t in (k, v))
-            seen = causal(q, k, v, segment)
         elif cache is not None:
             seen = cached_attention(q, k, v, position)
         else:

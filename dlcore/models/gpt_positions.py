@@ -88,14 +88,16 @@ def rotated(
 
 def causal(
     q: Float[Array, "batch heads length d"],
-    k: Float[Array, "batch heads length d"],
-    v: Float[Array, "batch heads length d"],
+    k: Float[Array, "batch groups length d"],
+    v: Float[Array, "batch groups length d"],
     segment: Integer[Array, "batch length"] | None,
 ) -> Float[Array, "batch heads length d"]:
     """Attends to a token itself and earlier tokens, of the same document where rows are packed.
 
     Args:
-        q, k, v: queries, keys and values of the same tokens, each [batch, heads, length, d].
+        q: queries [batch, heads, length, d].
+        k, v: keys and values of the same tokens, [batch, groups, length, d]; `groups` divides
+            `heads`.
         segment: number of the document of each token [batch, length]; None: one document.
 
     Returns:

@@ -4,6 +4,7 @@ on.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -87,6 +88,13 @@ def _masked(*shape: int) -> Any:
     return lambda generator: (*(generator.standard_normal((2, 2, n, 4)) for n in (3, 5, 5)), seen)
 
 
+def _shared(keys: int) -> Any:
+    """Four heads of queries, and two of keys and values, with a mask of each row."""
+    seen = np.random.default_rng(4).random((2, keys)) < 0.6
+    shapes = ((2, 4, 3, 4), (2, 2, keys, 4), (2, 2, keys, 4))
+    return lambda generator: (*(generator.standard_normal(shape) for shape in shapes), seen)
+
+
 CASES = {
     "attention": Case(
         attention,
@@ -108,6 +116,27 @@ CASES = {
         attention,
         lambda q, k, v: of_seen(q, k, v, np.ones((2, 5), bool)),
         normals(*[(2, 2, 5, 4)] * 3),
+        grads=(0, 1, 2),
+        batched=(0, 1, 2),
+    ),
+    "attention:shared keys": Case(
+        attention,
+        lambda q, k, v, seen: of_seen(q, k.repeat(2, 1), v.repeat(2, 1), seen),
+        _shared(5),
+        grads=(0, 1, 2),
+        batched=(0, 1, 2, 3),
+    ),
+    "attention:shared keys by blocks": Case(
+        functools.partial(attention, impl="blockwise"),
+        lambda q, k, v, seen: of_seen(q, k.repeat(2, 1), v.repeat(2, 1), seen),
+        _shared(5),
+        grads=(0, 1, 2),
+        batched=(0, 1, 2, 3),
+    ),
+    "causal_attention:shared keys": Case(
+        causal_attention,
+        lambda q, k, v: reference(q, k.repeat(2, 1), v.repeat(2, 1)),
+        normals((2, 4, 5, 4), (2, 2, 5, 4), (2, 2, 5, 4)),
         grads=(0, 1, 2),
         batched=(0, 1, 2),
     ),

@@ -23,7 +23,7 @@ def test_what_is_chosen_is_what_the_table_says(monkeypatch: pytest.MonkeyPatch) 
         q: int, k: int, d: int = 8, dtype: Any = jnp.bfloat16, mask: Any = None, impl: Any = "auto"
     ) -> str:
         shapes = (jax.ShapeDtypeStruct((1, 1, length, d), dtype) for length in (q, k))
-        return attention_module.implementation(impl, *shapes, mask)  # type: ignore[arg-type]
+        return attention_module._chosen(impl, *shapes, mask)  # type: ignore[arg-type]
 
     assert [chosen(n, m) for n, m in ((1024, 1024), (1023, 1024), (1024, 1023))] == [
         "blockwise",

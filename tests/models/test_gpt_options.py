@@ -14,12 +14,9 @@ import numpy as np
 import pytest
 
 from dlcore.data.packing import pack
-from dlcore.kernels import attention
 from dlcore.kernels.rotary_scaling import Rope
-from dlcore.models import gpt
 from dlcore.models.apply import infer
 from dlcore.models.gpt import GPT, Size, empty_cache
-from dlcore.models.gpt_positions import causal
 from tests.models.compiled import apply
 from tests.models.test_gpt import LEARNED, MODERN, ROTARY, TOKENS, forward, params
 
@@ -57,24 +54,6 @@ def test_every_option_changes_the_logits() -> None:
         tree = params(plain)
         assert np.abs(forward(size, tree, TOKENS) - forward(plain, tree, TOKENS)).max() > 0.1
     assert np.abs(forward(CAPPED, params(CAPPED), TOKENS)).max() <= 2
-
-
-def test_shared_keys_are_those_that_attention_by_blocks_repeats(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    expected = forward(SHARED, params(SHARED), TOKENS)
-    used = []
-
-    def repeated(q: jax.Array, k: jax.Array, *others: Any) -> jax.Array:
-        used.append((q.shape[1], k.shape[1]))
-        return causal(q, k, *others)
-
-    monkeypatch.setattr(attention, "LONG", TOKENS.shape[1])
-    monkeypatch.setattr(gpt, "causal", repeated)
-    again = dataclasses.replace(SHARED, context=9)  # not the compiled one
-    found = forward(again, params(SHARED), TOKENS)
-    assert used == [(4, 4)] * SHARED.layers
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_window_sees_its_tokens_and_no_token_before() -> None:
