@@ -18,7 +18,7 @@ from dlcore.bounds import NonNegativeFloat, PositiveInt, Probability, Rate
 from dlcore.data.sets import drives
 from dlcore.models.policy import ConvPolicy
 from dlcore.options import RunOptions
-from dlcore.tasks import driving, driving_predictor
+from dlcore.tasks import driving, driving_predictor, driving_samples
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
 RUN = RunOptions(cpu_devices=1)  # a step is too short for several devices
@@ -62,7 +62,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         objectives={"policy": Objective(driving.loss(model, c.huber), c.recipe(c.steps, c.ema))},
         augment=driving.augment(c.mirror, c.brightness, c.contrast),
         evaluators=driving.evaluators(model, splits),
-        samples=[driving.samples("Test drive", model, splits)],
+        samples=[driving_samples.samples("Test drive", model, splits)],
         predictor=driving_predictor.predictor(model, splits.facts, c.previous),
         best="validation/mse",
     )

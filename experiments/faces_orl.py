@@ -42,7 +42,7 @@ class Config:
     patch: PositiveInt = 2
     dropout: Rate = 0.2
     mirror: bool = True  # in evaluation an image and its reflection count as one
-    shifts: NonNegativeInt = 0  # pixels; in evaluation an image counts with its moved copies
+    shifts: NonNegativeInt = 2  # pixels; in evaluation an image counts with its moved copies
     loss: verification.Kind = "arcface"
     margin: NonNegativeFloat = 0.3
     scale: PositiveFloat = 16.0

@@ -17,7 +17,7 @@ from dlcore.errors import UsageError
 from dlcore.export import answers
 from dlcore.export.answers import Answered
 from dlcore.samples import parts
-from dlcore.tasks import driving
+from dlcore.tasks import driving, driving_samples
 from dlcore.tasks.driving_predictor import SteeringPredictor
 from dlcore.train.predictor import in_folder, with_options
 from tests.data.own.test_drive import recorded, simulator
@@ -200,9 +200,9 @@ def test_errors_by_direction_are_those_of_their_frames() -> None:
         "target": target,
         "previous": np.stack([0 * target, target + 0.2], 1),
     }
-    rows = {row[0]: row[1:] for row in driving.by_direction("Test", found, 0.1).rows}
+    rows = {row[0]: row[1:] for row in driving_samples.by_direction("Test", found, 0.1).rows}
     assert rows["left"] == pytest.approx((2, 0.15, 0.4, 0.5, 0.2))
     assert rows["straight on"] == pytest.approx((2, 0.05, 0.025, 0.075, 0.2))
     assert rows["right"] == pytest.approx((1, 0.4, 0.4, 0.3, 0.2))
     straight = {name: array[2:4] for name, array in found.items()}
-    assert len(driving.by_direction("Test", straight, 0.1).rows) == 1
+    assert len(driving_samples.by_direction("Test", straight, 0.1).rows) == 1
