@@ -110,10 +110,10 @@ def attention(
     if chosen == "cudnn":
         return _cudnn(q, k, v, False)
     if k.shape[1] != q.shape[1]:
-        shape = (1 if mask is None else len(mask), q.shape[2], k.shape[2])
-        each = jnp.ones((1, 1, 1), bool) if mask is None else mask
-        each = each[:, None] if each.ndim == 2 else each
-        return grouped_attention(q, k, v, jnp.broadcast_to(each, shape))
+        visible = _broadcast_mask(mask)
+        visible = jnp.ones((1, 1, 1), bool) if visible is None else visible[:, 0]
+        shape = (len(visible), q.shape[2], k.shape[2])
+        return grouped_attention(q, k, v, jnp.broadcast_to(visible, shape))
     return _attention(q, k, v, mask)
 
 

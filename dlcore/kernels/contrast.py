@@ -76,7 +76,7 @@ def batch_hard_triplet(
     """Triplet loss with the hardest candidates: max(0, margin + d(positive) - d(negative)).
 
     d is the distance sqrt(2 - 2 a.c) of vectors of unit length, not its square, with which all
-    embeddings tend to collapse to one (Hermans et al. 2017, sec. 3.2); of the counted candidates
+    embeddings tend to collapse to one (Hermans et al. 2017); of the counted candidates
     the positive that is farthest and the negative that is nearest are taken.
 
     Args:

@@ -195,8 +195,8 @@ class Block(nn.Module):
         if cache is not None:
             put = jax.lax.dynamic_update_slice_in_dim
             k, v = cache = put(cache[0], k, position, 2), put(cache[1], v, position, 2)
-        shared = groups > 1 and cache is not None
-        if shared or s.window or s.softcap or padding is not None:
+        grouped_cache = groups > 1 and cache is not None
+        if grouped_cache or s.window or s.softcap or padding is not None:
             first = position if cache is not None else jnp.zeros((), jnp.int32)
             mask = visible(first, length, k.shape[2], s.window, segment, padding)
             seen = grouped_attention(q, k, v, mask, s.softcap)

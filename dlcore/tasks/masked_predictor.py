@@ -42,12 +42,12 @@ class MaskedText:
 
     Attributes:
         text: as the user wrote it.
-        parts: what stands before, between and after the masks of `text`.
+        segments: of `text`, before, between and after its masks.
         tokens: int32 [n], normalised as in training, after one `[sep]`.
     """
 
     text: str
-    parts: list[str]
+    segments: list[str]
     tokens: Int32[np.ndarray, " n"]
 
 
@@ -78,19 +78,19 @@ class MaskPredictor:
         return [self._encoded(each) for each in text]
 
     def _encoded(self, text: str) -> MaskedText:
-        parts, special = _MASK.split(text), self.tokens.special
-        if len(parts) == 1:
+        segments, special = _MASK.split(text), self.tokens.special
+        if len(segments) == 1:
             raise UsageError(f"there is no {MASK} in {text!r}: write it where a word is missing")
         encoded: list[Sequence[int] | np.ndarray] = []
-        for part in parts:
+        for segment in segments:
             encoded += [[special(MASK) if encoded else special("[sep]")]]
-            encoded += [self.tokens.encode(plain(part))]
+            encoded += [self.tokens.encode(plain(segment))]
         tokens = np.concatenate(encoded).astype(np.int32)
         if len(tokens) > self.length:
             raise UsageError(
                 f"a text of {len(tokens)} tokens, and this model reads {self.length}: shorten it"
             )
-        return MaskedText(text, parts, tokens)
+        return MaskedText(text, segments, tokens)
 
     def batch(self, state: State, items: Sequence[MaskedText]) -> list[Answer]:
         """Answers a batch of texts.
@@ -104,27 +104,30 @@ class MaskPredictor:
             of the most likely ordinary tokens {"token", "probability"}, in descending order; and
             the text with the most likely ones, each predicted while the others are masked.
         """
+        masks = [np.flatnonzero(each.tokens == self.tokens.special(MASK)) for each in items]
+        count = 1 << (max(map(len, masks)) - 1).bit_length()  # few numbers, few compilations
         tokens = np.zeros((len(items), self.length), np.int32)
-        for row, each in zip(tokens, items, strict=True):
-            row[: len(each.tokens)] = each.tokens
-        p = np.asarray(_probabilities(self.model)(state.params, state.extra, tokens))
+        positions = np.zeros((len(items), count), np.int32)
+        for row, each, at, mask in zip(tokens, items, positions, masks, strict=True):
+            row[: len(each.tokens)], at[: len(mask)] = each.tokens, mask
+        p = np.asarray(_probabilities(self.model)(state.params, state.extra, tokens, positions))
         return [self._answer(each, row) for each, row in zip(items, p, strict=True)]
 
     def _answer(self, item: MaskedText, p: np.ndarray) -> Answer:
-        rows: list[tuple[int, str, float]] = []
-        filled = item.parts[0]
-        places = np.flatnonzero(item.tokens == self.tokens.special(MASK))
-        for number, (place, after) in enumerate(zip(places, item.parts[1:], strict=True), start=1):
-            order = np.argsort(-p[place], kind="stable")[: self.options.top]
+        filled, *rest = item.segments
+        masks: list[list[dict[str, str | float]]] = []
+        for probability, segment in zip(p, rest, strict=False):  # p also has rows of padding
+            order = np.argsort(-probability, kind="stable")[: self.options.top]
             names = [self.tokens.decode(np.array([token])).strip() for token in order]
-            found = [round(float(p[place, token]), 6) for token in order]
-            rows += [(number, *each) for each in zip(names, found, strict=True)]
-            filled += names[0] + after
-        masks = [
-            [{"token": name, "probability": x} for k, name, x in rows if k == number + 1]
-            for number in range(len(places))
-        ]
+            masks.append(
+                [
+                    {"token": name, "probability": round(float(probability[token]), 6)}
+                    for name, token in zip(names, order, strict=True)
+                ]
+            )
+            filled += names[0] + segment
         record = {"text": item.text, "masks": masks, "filled": filled}
+        rows = [(i, *each.values()) for i, mask in enumerate(masks, start=1) for each in mask]
         return record, Table(item.text, ("mask", "token", "probability"), tuple(rows))
 
     def line(self, answer: Mapping[str, object]) -> str:
@@ -134,20 +137,20 @@ class MaskPredictor:
 
 # cached, since several batches of one model share its compiled function
 @functools.lru_cache(maxsize=1)
-def _probabilities(model: Model) -> Callable[[Params, Extra, Int32[np.ndarray, "batch n"]], Array]:
-    """(params, extra, tokens [batch, length]) -> probabilities [batch, length, vocabulary].
+def _probabilities(model: Model) -> Callable[[Params, Extra, np.ndarray, np.ndarray], Array]:
+    """(params, extra, tokens [batch, length], positions [batch, n]) -> probabilities [batch, n,
+    vocabulary].
 
     Special tokens, which are never masked in training, have probability 0.
     """
 
-    def of_all(params: Params, extra: Extra, tokens: Array) -> Array:
-        places = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-        logits = model.on(params, extra, tokens, places)
+    def at(params: Params, extra: Extra, tokens: Array, positions: Array) -> Array:
+        logits = model.on(params, extra, tokens, positions)
         logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
         ordinary = jnp.arange(logits.shape[-1])[None, None] >= ORDINARY
         return jax.nn.softmax(jnp.where(ordinary, logits, -jnp.inf))
 
-    return jax.jit(of_all)
+    return jax.jit(at)
 
 
 def predictor(model: Model, tokens: Subwords, length: int) -> MaskPredictor:

@@ -50,7 +50,7 @@ LINE = json.dumps(QUESTION)
 CLASSES = Kind({"text", "class", "probability", "classes"}, TEXT, NO_TEXT, False)
 SPANS = Kind({"text", "spans"}, TEXT, NO_UTF8, True)
 READER = {"question", "answer", "start", "end", "probability"}
-CHAT = Kind({"prompt", "text", "log_probabilities"}, TEXT, TOO_LONG, False)
+CHAT = Kind({"prompt", "text", "log_probability", "log_probabilities"}, TEXT, TOO_LONG, False)
 CUT = ("broken.txt", "José".encode("latin-1"), "broken.txt:1: it is no text in UTF-8")
 APPLICATIONS = {
     **dict.fromkeys(("cnn_sst2", "rnn_sst2", "bert_sst2", "intents_banking77"), CLASSES),

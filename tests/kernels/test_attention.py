@@ -88,11 +88,11 @@ def _masked(*shape: int) -> Any:
     return lambda generator: (*(generator.standard_normal((2, 2, n, 4)) for n in (3, 5, 5)), seen)
 
 
-def _shared(keys: int) -> Any:
+def _grouped(keys: int) -> Any:
     """Four heads of queries, and two of keys and values, with a mask of each row."""
-    seen = np.random.default_rng(4).random((2, keys)) < 0.6
+    visible = np.random.default_rng(4).random((2, keys)) < 0.6
     shapes = ((2, 4, 3, 4), (2, 2, keys, 4), (2, 2, keys, 4))
-    return lambda generator: (*(generator.standard_normal(shape) for shape in shapes), seen)
+    return lambda generator: (*(generator.standard_normal(shape) for shape in shapes), visible)
 
 
 CASES = {
@@ -119,21 +119,21 @@ CASES = {
         grads=(0, 1, 2),
         batched=(0, 1, 2),
     ),
-    "attention:shared keys": Case(
+    "attention:grouped keys": Case(
         attention,
-        lambda q, k, v, seen: of_seen(q, k.repeat(2, 1), v.repeat(2, 1), seen),
-        _shared(5),
+        lambda q, k, v, visible: of_seen(q, k.repeat(2, 1), v.repeat(2, 1), visible),
+        _grouped(5),
         grads=(0, 1, 2),
         batched=(0, 1, 2, 3),
     ),
-    "attention:shared keys by blocks": Case(
+    "attention:grouped keys by blocks": Case(
         functools.partial(attention, impl="blockwise"),
-        lambda q, k, v, seen: of_seen(q, k.repeat(2, 1), v.repeat(2, 1), seen),
-        _shared(5),
+        lambda q, k, v, visible: of_seen(q, k.repeat(2, 1), v.repeat(2, 1), visible),
+        _grouped(5),
         grads=(0, 1, 2),
         batched=(0, 1, 2, 3),
     ),
-    "causal_attention:shared keys": Case(
+    "causal_attention:grouped keys": Case(
         causal_attention,
         lambda q, k, v: reference(q, k.repeat(2, 1), v.repeat(2, 1)),
         normals((2, 4, 5, 4), (2, 2, 5, 4), (2, 2, 5, 4)),

@@ -24,14 +24,14 @@ CAT, MAT = (int(TOKENS.encode(f" {word}")[0]) for word in ("cat", "mat"))
 class After:
     """Gives "cat" 3/4 of the probability of ordinary tokens after "the", and "mat" elsewhere."""
 
-    def on(self, params: Any, extra: Any, tokens: Any, places: Any) -> Any:
-        assert places.shape == tokens.shape
+    def on(self, params: Any, extra: Any, tokens: Any, positions: Any) -> Any:
         the = int(TOKENS.encode(" the")[0])
         before = jnp.roll(tokens, 1, 1) == the
         likely = jnp.where(before, CAT, MAT)[..., None]
         number = jnp.arange(len(TOKENS))[None, None]
         logits = jnp.where(number == likely, jnp.log(3.0 * (ORDINARY - 1)), 0.0)
-        return jnp.where(number < len(SPECIALS), 9.0, logits)
+        logits = jnp.where(number < len(SPECIALS), 9.0, logits)
+        return jnp.take_along_axis(logits, positions[..., None], 1)
 
 
 def test_each_mask_is_answered_in_the_users_text() -> None:
@@ -42,7 +42,7 @@ def test_each_mask_is_answered_in_the_users_text() -> None:
     mask, sep = TOKENS.special("[mask]"), TOKENS.special("[sep]")
     assert item.tokens[0] == sep
     assert (item.tokens == mask).sum() == 2
-    assert "".join(item.parts) == "The  sat on\tÉmile's ."
+    assert "".join(item.segments) == "The  sat on\tÉmile's ."
     written = [t for t in item.tokens if t not in (mask, sep)]
     assert TOKENS.decode(np.array(written)) == plain("The sat on Émile's .")
 
@@ -50,7 +50,7 @@ def test_each_mask_is_answered_in_the_users_text() -> None:
 def test_masks_are_filled_by_the_likeliest_tokens() -> None:
     model: Any = After()
     each = with_options(predictor(model, TOKENS, 24), MaskOptions(top=2))
-    items = each.items([], ["The [mask] sat on the mat.", "On [mask], [mask]!"])
+    items = each.items([], ["The [mask] sat on the mat.", "On [mask], the [mask], [mask]!"])
     answers: Any = each.batch(STATE, items)
     (one, table), (two, _) = answers
     assert one["filled"] == "The cat sat on the mat."
@@ -58,8 +58,8 @@ def test_masks_are_filled_by_the_likeliest_tokens() -> None:
     assert first == {"token": "cat", "probability": 0.75}
     assert second["probability"] == round(0.25 / (ORDINARY - 1), 6)
     assert table.rows[0] == (1, "cat", 0.75)
-    assert two["filled"] == "On mat, mat!"
-    assert [len(mask) for mask in two["masks"]] == [2, 2]
+    assert two["filled"] == "On mat, the cat, mat!"
+    assert [len(mask) for mask in two["masks"]] == [2, 2, 2]
     assert readable(each, one) == one["filled"]
     # alone as in a batch
     ((alone, _),) = each.batch(STATE, items[1:])

@@ -52,7 +52,7 @@ def test_every_held_out_split_is_scored_beside_its_baselines() -> None:
     found = baseline.score(STATE, {}, "test")
     assert found["majority_accuracy"] == share
     assert found["bag_of_words_accuracy"] > share + 0.1
-    # always one class: its precision is its share, its recall 1, and the other class has no F1
+    # always one class: its precision is its frequency, its recall 1, and the other class has no F1
     assert found["majority_macro_f1"] == pytest.approx(share / (1 + share))
     assert found["majority_lowest_f1"] == 0
     batch = {name: jnp.asarray(x) for name, x in splits.test.arrays.items()}

@@ -23,9 +23,10 @@ from dlcore.errors import UsageError
 from dlcore.options import DataSource
 
 # of scikit-image and scikit-learn; those of validation and test are never trained on
-_COLOURED = ("china", "flower", "astronaut", "rocket", "motorcycle_left", "hubble_deep_field")
-_OTHERS = ("ihc", "retina", "camera", "coins", "moon", "brick", "grass", "gravel")
-TRAINED = (*_COLOURED, *_OTHERS)
+TRAINED = (
+    *("china", "flower", "astronaut", "rocket", "motorcycle_left", "hubble_deep_field"),
+    *("ihc", "retina", "camera", "coins", "moon", "brick", "grass", "gravel"),
+)
 VALIDATION, TEST = ("coffee",), ("tubingen", "chelsea")
 STYLES = ("starry_night", "the_scream", "shipwreck")
 SMALLEST = 0.5  # of a photograph's shorter side: the smallest crop
