@@ -20,7 +20,7 @@ from dlcore.data import tokenizer
 from dlcore.data.sets import text
 from dlcore.models.bert import TENSOR, Masked
 from dlcore.models.encoder import Size
-from dlcore.tasks import masked_modelling, masked_predictor
+from dlcore.tasks import masked_modelling, masked_predictor, token_frequencies
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
 
@@ -63,6 +63,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         splits=splits,
         models=[model],
         objectives={"net": Objective(loss, c.recipe(c.steps))},
+        evaluators=[token_frequencies.masked_evaluator(splits, masked_modelling.ORDINARY)],
         samples=[masked_modelling.samples(model, masked, splits.validation, tokens)],
         predictor=masked_predictor.predictor(model, tokens, c.length),
         best="validation/loss",

@@ -14,9 +14,11 @@ from dlcore.metrics.known import Metric
 from dlcore.train.evaluators import Collected, Evaluator, Scored
 
 PERPLEXITY, BITS = "perplexity_of_frequencies", "bits_per_byte_of_frequencies"
+MAJORITY = "accuracy_of_majority"
 _METRICS = {
     PERPLEXITY: Metric(None, baseline_of="perplexity"),
     BITS: Metric(None, baseline_of="bits_per_byte"),
+    MAJORITY: Metric(None, baseline_of="accuracy"),
 }
 _ROWS = 1024  # of a batch
 _MOST = 32 * _ROWS  # of training that are counted, evenly spread
@@ -80,6 +82,32 @@ def evaluator(splits: Splits, name: str) -> Evaluator:
         return {name: scores(sources[split], counted[0])[name]}
 
     return Scored(dict.fromkeys(sources), lambda *_: {}, score, {name: _METRICS[name]}, "end")
+
+
+def masked_evaluator(splits: Splits, first: int) -> Evaluator:
+    """Evaluates, at the end, the most frequent token of training as the guess for each masked one.
+
+    Args:
+        splits: rows with `tokens` int [length], of which those of `Splits.evaluated` are scored;
+            their fact `vocabulary` is used.
+        first: the first token that may be masked; those before it, such as padding, do not count.
+
+    Returns:
+        An evaluator of `MAJORITY`: the proportion of this token among the tokens that may be
+        masked, which is the expected accuracy of the guess.
+    """
+    sources, size = splits.evaluated(), splits.facts.vocabulary
+
+    def counts(source: Source, most: int) -> np.ndarray:
+        each = (np.bincount(b["tokens"].ravel(), minlength=size) for b in _batches(source, most))
+        return np.sum([row[first:] for row in each], axis=0)
+
+    def score(collected: Collected, split: str) -> dict[str, float]:
+        found = counts(sources[split], len(sources[split]))
+        return {MAJORITY: float(found[counts(splits.train, _MOST).argmax()] / found.sum())}
+
+    metrics = {MAJORITY: _METRICS[MAJORITY]}
+    return Scored(dict.fromkeys(sources), lambda *_: {}, score, metrics, "end")
 
 
 def _batches(source: Source, most: int) -> Iterator[Batch]:

@@ -11,7 +11,7 @@ from dlcore.data.facts import Facts
 from dlcore.data.source import arrays
 from dlcore.data.splits import Splits
 from dlcore.tasks import token_frequencies
-from dlcore.tasks.token_frequencies import BITS, PERPLEXITY
+from dlcore.tasks.token_frequencies import BITS, MAJORITY, PERPLEXITY
 from tests.child import built
 
 
@@ -42,6 +42,19 @@ def test_each_split_is_scored_by_the_frequencies_of_train() -> None:
     each = token_frequencies.evaluator(splits, PERPLEXITY)
     found = {s: each.score(None, {}, s)[PERPLEXITY] for s in each.sources}  # type: ignore[arg-type]
     assert found == {"validation": pytest.approx((3 / 16) ** -0.5), "test": pytest.approx(4 / 3)}
+
+
+@pytest.mark.quick
+def test_the_most_frequent_token_that_may_be_masked_by_hand() -> None:
+    def source(tokens: list[list[int]]) -> Any:
+        return arrays("some", "1", "test", {"tokens": np.array(tokens, np.int32)})
+
+    train, test = source([[0, 0, 0, 0], [1, 3, 3, 2]]), source([[1, 3, 2, 3], [3, 2, 0, 0]])
+    splits = Splits.of(train=train, validation=train, test=test, facts=Facts(vocabulary=5))
+    each = token_frequencies.masked_evaluator(splits, 2)
+    state: Any = None
+    assert each.score(state, {}, "validation") == {MAJORITY: pytest.approx(2 / 3)}
+    assert each.score(state, {}, "test") == {MAJORITY: pytest.approx(3 / 5)}
 
 
 @pytest.mark.slow
