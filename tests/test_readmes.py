@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
+import pkgutil
 import re
 from pathlib import Path
 
 import pytest
 
+from dlcore import tasks
 from dlcore.cli.commands import COMMANDS
 from dlcore.data import prepare
 from dlcore.runs import catalog
@@ -62,6 +66,24 @@ def test_the_readme_is_one_page() -> None:
 def test_the_page_of_results_names_every_set_of_our_own() -> None:
     text = (REPOSITORY / "experiments" / "README.md").read_text(encoding="utf-8")
     assert not [name for name in prepare.own_sets() if f"`{name}`" not in text]
+
+
+def options() -> dict[str, list[str]]:
+    """{class of flags of `dlcore predict` in `dlcore.tasks`: its fields}."""
+    found = {}
+    for module in pkgutil.iter_modules(tasks.__path__, "dlcore.tasks."):
+        for name, each in vars(importlib.import_module(module.name)).items():
+            if dataclasses.is_dataclass(each) and name.endswith("Options"):
+                found[name] = [field.name for field in dataclasses.fields(each)]
+    return found
+
+
+def test_the_page_of_predictions_has_every_flag() -> None:
+    text = (REPOSITORY / "dlcore" / "tasks" / "README.md").read_text(encoding="utf-8")
+    found = options()
+    assert {"DetectionOptions", "PromptOptions", "PreviousOptions", "QuestionOptions"} <= {*found}
+    flags = {f"--{field.replace('_', '-')}" for fields in found.values() for field in fields}
+    assert not [flag for flag in sorted(flags) if not re.search(rf"`{flag}[` ]", text)]
 
 
 def test_contributing_is_a_page_and_the_journey_of_a_batch_short() -> None:

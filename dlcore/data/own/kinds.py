@@ -13,8 +13,10 @@ from dlcore.data.own import (
     drive,
     files,
     images,
+    photographs,
     questions,
     squad,
+    stories,
     table_files,
     tagged,
     texts,
@@ -28,12 +30,14 @@ Kind = Literal[
     "boxes",
     "masks",
     "captions",
+    "photographs",
     "videos",
     "people",
     "drive",
     "texts",
     "tagged",
     "questions",
+    "stories",
     "dialogues",
     "pairs",
     "corpus",
@@ -50,8 +54,8 @@ def kind(path: Path) -> tuple[Kind, str]:
         path: a file or a folder.
 
     Returns:
-        The kind, and the reason as text. Images of people are recognised as "images"; "corpus" is
-        what no other kind fits, an empty folder too.
+        The kind, and the reason as text. Images of people, and folders of frames, are recognised as
+        "images"; "corpus" is what no other kind fits, an empty folder too.
 
     Raises:
         UsageError: no such path, one image only, JSON lines with the columns of no kind, a table
@@ -83,6 +87,8 @@ def kind(path: Path) -> tuple[Kind, str]:
         return _of_pictures(path, pictures)
     if tables and len(tables) == len(everything) - pictures:
         return _of_table(tables[0])
+    if everything and all(stories.are_here(file) for file in everything):
+        return "stories", f"{everything[0].name} begins with a story, as bAbI has it"
     if len(everything) > 1 and _parallel(path):
         return "pairs", "two files of as many lines"
     return "corpus", f"{len(everything):,} {'file' if len(everything) == 1 else 'files'} of text"
@@ -97,7 +103,7 @@ def _has_masks(path: Path) -> bool:
 
 
 def _of_pictures(path: Path, count: int) -> tuple[Kind, str]:
-    """Videos where animations lie in no folder of a class, else images."""
+    """Videos where animations lie in no folder, photographs where all images do, else images."""
     for folder in (path, files.train_folder(path) or path):
         if moving := sum(
             video_decoding.is_animation(file)
@@ -105,6 +111,11 @@ def _of_pictures(path: Path, count: int) -> tuple[Kind, str]:
         ):
             verb = "file is an animation" if moving == 1 else "files are animations"
             return "videos", f"{moving:,} {verb}"
+    if photographs.are_here(path):
+        return "photographs", (
+            f"{count:,} files are images, in no folders by class"
+            " (where they have classes, --as images says what is missing)"
+        )
     return "images", (
         f"{count:,} files are images, in folders by class"
         " (where these are people or videos: --as people, --as videos)"

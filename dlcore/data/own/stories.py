@@ -46,6 +46,23 @@ def find(path: Path) -> Found:
     return found
 
 
+def are_here(file: Path) -> bool:
+    """Returns whether a file begins with a story of bAbI's format, up to a question with an answer.
+
+    Raises:
+        UsageError: as `files.text`.
+    """
+    if file.suffix.lower() != ".txt":
+        return False
+    for number, line in enumerate(filter(str.strip, files.lines(file)), start=1):
+        match = LINE.fullmatch(line.rstrip())
+        if match is None or int(match[1]) != number:
+            return False
+        if match[3] is not None:
+            return number > 1  # a question follows a sentence
+    return False
+
+
 def is_one(file: Path) -> bool:
     """Returns whether a file is .txt and its first line, blank ones skipped, is no JSON object.
 
@@ -55,6 +72,12 @@ def is_one(file: Path) -> bool:
     if file.suffix.lower() != ".txt":
         return False
     return not files.text(file).lstrip().startswith("{")
+
+
+def questions(story: Example) -> int:
+    """Counts the questions of a story, with the values that `find` describes."""
+    matches = (LINE.fullmatch(line) for line in story.values[0].splitlines())
+    return sum(match is not None and match[3] is not None for match in matches)
 
 
 def read(file: Path) -> list[Example]:

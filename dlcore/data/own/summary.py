@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from dlcore.data.own import corpus, image_decoding, images, pairs, texts
+from dlcore.data.own import corpus, image_decoding, images, pairs, photographs, stories, texts
 from dlcore.data.own.found import SPLITS, Example, Found, first_values
 from dlcore.data.own.kinds import Kind
 from dlcore.errors import UsageError
@@ -22,9 +22,21 @@ LISTED = 200  # duplicates that are named on a page
 PRINTED = 20  # rows of a table in a terminal
 CHARACTERS = 300  # of a text that is shown
 _SIDE = 96  # pixels of a thumbnail
-_NOUNS = {"images": "images", "texts": "texts", "pairs": "pairs", "corpus": "documents"}
+_PICTURES = ("images", "photographs")
+_LABELLED = ("images", "texts")
+_FIND = {
+    "images": images.find,
+    "photographs": photographs.find,
+    "texts": texts.find,
+    "stories": stories.find,
+    "pairs": pairs.find,
+    "corpus": corpus.find,
+}
+_NOUNS = {kind: kind for kind in _FIND} | {"corpus": "documents"}
 _EXPERIMENTS = {
     "images": "cnn_mnist",
+    "photographs": "style_transfer",
+    "stories": "qa_babi",
     "texts": "bert_polarity",
     "pairs": "transformer_multi30k",
     "corpus": "gpt_tiny_shakespeare",
@@ -72,7 +84,8 @@ def summary(path: Path, kind: Kind) -> Summary:
 
     Args:
         path: a file or folder.
-        kind: "images", "texts", "pairs" or "corpus"; other kinds have modules of their own.
+        kind: "images", "photographs", "texts", "stories", "pairs" or "corpus"; other kinds have
+            modules of their own.
 
     Returns:
         The summary, after missing splits are cut (not of "corpus"); faults are its `problems`.
@@ -80,8 +93,8 @@ def summary(path: Path, kind: Kind) -> Summary:
     Raises:
         UsageError: there are no examples.
     """
-    found = {"images": images, "texts": texts, "pairs": pairs, "corpus": corpus}[kind].find(path)
-    measured = decode_images(found) if kind == "images" else _texts(found, kind)
+    found = _FIND[kind](path)
+    measured = decode_images(found) if kind in _PICTURES else _texts(found, kind)
     total = sum(map(len, found.splits.values()))
     if not total:
         found.refuse()
@@ -90,7 +103,7 @@ def summary(path: Path, kind: Kind) -> Summary:
     if kind == "corpus" and "validation" not in found.splits:
         lines.append("there is no validation: training takes the last tenth of each file for it")
     elif kind != "corpus":
-        by_content = kind == "images"
+        by_content = kind in _PICTURES
         found.divide(
             lambda train: (
                 [measured.digest[e.where] for e in train] if by_content else first_values(train)
@@ -98,8 +111,11 @@ def summary(path: Path, kind: Kind) -> Summary:
         )
     if found.by_hash:
         lines.append(f"cut from train by the hash of the content: {' and '.join(found.by_hash)}")
-    if kind in ("images", "texts"):
+    if kind in _LABELLED:
         found.classes()
+    if kind == "stories":
+        questions = sum(stories.questions(example) for _, example in found.items())
+        lines.append(f"questions: {questions:,}")
     if kind == "texts":
         lines.append(_lengths(measured.sizes["words"]))
     same = _duplicates(measured, kind)
@@ -169,7 +185,7 @@ def _counts(found: Found, kind: Kind) -> Table:
     """Examples by split, and by class where there are classes."""
     by_class: dict[str, collections.Counter[str]] = {}
     for split, example in found.items():
-        label = example.values[-1] if kind in ("images", "texts") else _NOUNS[kind]
+        label = example.values[-1] if kind in _LABELLED else _NOUNS[kind]
         by_class.setdefault(label, collections.Counter())[split] += 1
     splits = [split for split in SPLITS if split in found.splits]
     rows: list[tuple[str | float, ...]] = [
@@ -201,9 +217,8 @@ def whole(value: float) -> float:
 
 
 def _duplicates(measured: Measured, kind: Kind) -> list[Table]:
-    labelled = kind in ("images", "texts")
     return duplicates(
-        (split, e.where, measured.digest[e.where], e.values[-1] if labelled else "")
+        (split, e.where, measured.digest[e.where], e.values[-1] if kind in _LABELLED else "")
         for split, e in measured.found.items()
     )
 
@@ -241,9 +256,7 @@ def _shown(found: Found, kind: Kind) -> list[Sample]:
     """A few examples of train, taken in turn from every class."""
     by_class: dict[str, list[Example]] = {}
     for example in found.splits.get("train", ()):
-        by_class.setdefault(example.values[-1] if kind in ("images", "texts") else "", []).append(
-            example
-        )
+        by_class.setdefault(example.values[-1] if kind in _LABELLED else "", []).append(example)
     turns = sorted(
         (place, label)
         for label, examples in by_class.items()
@@ -252,12 +265,17 @@ def _shown(found: Found, kind: Kind) -> list[Sample]:
     chosen = [by_class[label][place] for place, label in turns[:SHOWN]]
     if not chosen:
         return []
-    if kind == "images":
-        thumbnails = np.stack(
-            [thumbnail(image_decoding.upright(Path(example.values[0]))) for example in chosen]
-        )
-        return [Images("A few of train", thumbnails, tuple(e.values[1] for e in chosen))]
-    head = {"texts": texts.COLUMNS, "pairs": pairs.SIDES, "corpus": ("begins with",)}[kind]
+    if kind in _PICTURES:
+        files = [Path(example.values[0]) for example in chosen]
+        thumbnails = np.stack([thumbnail(image_decoding.upright(file)) for file in files])
+        labels = [e.values[1] for e in chosen] if kind in _LABELLED else [f.name for f in files]
+        return [Images("A few of train", thumbnails, tuple(labels))]
+    head = {
+        "texts": texts.COLUMNS,
+        "stories": ("story", "task"),
+        "pairs": pairs.SIDES,
+        "corpus": ("begins with",),
+    }[kind]
     cells = (tuple(short(value) for value in example.values) for example in chosen)
     return [Table("A few of train", head, tuple(cells))]
 

@@ -13,9 +13,8 @@ from PIL import Image
 
 from dlcore.data import cache, tfds
 from dlcore.data.facts import Facts
-from dlcore.data.own import files, image_cache, image_decoding
-from dlcore.data.own import images as own
-from dlcore.data.own.found import VERSION, Example, Found
+from dlcore.data.own import image_cache, image_decoding, photographs
+from dlcore.data.own.found import VERSION
 from dlcore.data.ragged import Ragged
 from dlcore.data.source import Batch, Info, Source, fingerprint
 from dlcore.data.splits import Splits, is_offline
@@ -238,13 +237,7 @@ def _published() -> dict[str, Pictures]:
 
 def _own(path: Path) -> dict[str, Pictures]:
     """One's own photographs by split, which the hash of their contents decides where none are."""
-    found = Found(path)
-    try:
-        grouped, _ = files.grouped(path, own.SUFFIXES)
-    except UsageError as error:
-        raise UsageError(f"{error} (style transfer takes a folder of photographs)") from error
-    for split, group in grouped.items():
-        found.splits[split] = [Example(str(file), (str(file),)) for file in group]
+    found = photographs.find(path)
     found.divide(lambda rows: image_cache.digests([Path(row.values[0]) for row in rows]))
     found.refuse()
     name = path.resolve().name

@@ -44,6 +44,15 @@ def test_what_a_path_is_taken_for(tmp_path: Path) -> None:
     assert kind(tmp_path / "h")[0] == "pairs"
     write(tmp_path / "h/text.yy", "1\n")
     assert kind(tmp_path / "h")[0] == "corpus"
+    babi = "1 Ann left.\n2 Bob came.\n3 Who left?\tAnn\t1\n"
+    for content, expected in ((babi, "stories"), ("1 Ann left.\n3 Bob came.\n", "corpus")):
+        assert kind(write(tmp_path / "l/qa7_train.txt", content).parent)[0] == expected
+    for split in ("train", "test"):
+        made.image(tmp_path / f"m/{split}/1.png", 1)
+        assert kind(tmp_path / "m" / split)[0] == "photographs"
+        assert kind(tmp_path / "m")[0] == "photographs"
+    made.image(tmp_path / "m/other/1.png", 1)
+    assert kind(tmp_path / "m")[0] == "images"
     for path, message in (
         (write(tmp_path / "k.jsonl", '{"age": 1}\n'), "line 1: there are age: images have path"),
         (tmp_path / "a/x/1.png", "is one image: name a folder"),
@@ -51,6 +60,31 @@ def test_what_a_path_is_taken_for(tmp_path: Path) -> None:
     ):
         with pytest.raises(UsageError, match=message):
             kind(path)
+
+
+def test_photographs_and_stories(tmp_path: Path) -> None:
+    folder = tmp_path / "photographs"
+    for i in range(1, 41):
+        made.image(folder / f"{i}.png", i, (20, 10 + i))
+    shutil.copy(folder / "1.png", folder / "copy.png")
+    found = summary(folder, "photographs")
+    counts, sizes, same = found.tables
+    assert sum(map(int, counts.rows[0][1:])) == 41
+    assert sizes.rows == (("height", 11, 30, 50), ("width", 20, 20, 20))
+    assert same.title == "Duplicates: 0 across splits, 1 within one"
+    assert not found.problems
+    assert found.command == f"dlcore train style_transfer --data {folder}"
+    (shown,) = found.examples
+    assert isinstance(shown, Images)
+    assert shown.captions[0] in {file.name for file in folder.iterdir()}
+    babi = "".join(
+        f"1 Ann is in room {i}.\n2 Where is Ann?\troom\t1\n3 Who?\tAnn\t1\n" for i in range(60)
+    )
+    found = summary(write(tmp_path / "qa1_train.txt", babi + "1 Bob left.\n"), "stories")
+    (fault,) = found.problems
+    assert "line 181: the story has no question" in fault
+    assert "questions: 120" in found.lines
+    assert sum(map(int, found.tables[0].rows[0][1:])) == 60
 
 
 def tables(path: Path, of: str) -> dict[str, Table]:
