@@ -12,7 +12,7 @@ from dlcore.models import encoder
 from dlcore.models.encoder_reader import EncoderReader
 from dlcore.models.memory_reader import MemoryReader, position_weights
 from dlcore.models.memory_reader import Size as MemorySize
-from dlcore.models.reader import Size, SpanReader
+from dlcore.models.reader import Flow, Size, SpanReader
 from dlcore.models.span_head import best_spans
 
 DRAW = np.random.RandomState(0)
@@ -70,9 +70,74 @@ def test_the_best_span_is_that_of_enumeration() -> None:
         np.testing.assert_allclose(none[row], a[row, 0] + b[row, 0], rtol=1e-5)
 
 
+@pytest.mark.slow
+def test_attention_of_text_and_question_by_loops() -> None:
+    """Seo et al. 2017, eq. 1 to 4."""
+    c, q = DRAW.normal(size=(2, 1, 4, 3)).astype(np.float32)
+    there, asked = np.array([[1, 1, 1, 0]], bool), np.array([[1, 1, 0, 0]], bool)
+    weight = DRAW.normal(size=(3, 3)).astype(np.float32)
+    found = np.asarray(Flow().apply({"params": {"weight": weight}}, c, q, there, asked))[0]
+    w = weight.reshape(-1)
+    pairs = [[np.concatenate([a, b, a * b]) for b in q[0, :2]] for a in c[0, :3]]
+    similarity = np.array(pairs) @ w
+    soft = np.exp(similarity) / np.exp(similarity).sum(1, keepdims=True)
+    best = np.exp(similarity.max(1)) / np.exp(similarity.max(1)).sum()
+    summary = sum(best[i] * c[0, i] for i in range(3))
+    for i in range(3):
+        attended = sum(soft[i, j] * q[0, j] for j in (0, 1))
+        expected = [c[0, i], attended, c[0, i] * attended, c[0, i] * summary]
+        np.testing.assert_allclose(found[i], np.concatenate(expected), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["attention", "pretrained"])
+def test_question_and_characters_matter(name: str) -> None:
+    net, given = NETS[name], texts(3, 7)[: 4 if name == "pretrained" else 6]
+    variables = jax.jit(net.init)(jax.random.key(0), *given)
+    apply = jax.jit(net.apply)
+    before = apply(variables, *given)
+    for index, array in enumerate(given):
+        other = array.copy()
+        other[0, 0] = array[0, 0] % 7 + 2 if array.ndim == 2 else 1 - np.minimum(array[0, 0], 1)
+        after = apply(variables, *given[:index], other, *given[index + 1 :])
+        changed = (np.asarray(after[0][0]) != np.asarray(before[0][0])).any()
+        assert changed == (name == "attention" or index != 2)  # flags of questions are not read
+        np.testing.assert_allclose(after[0][1], before[0][1], atol=1e-5)
+
+
 def test_position_weights_by_hand() -> None:
     # J = 2, d = 2: (1 - j/2) - (k/2)(1 - j)
     np.testing.assert_allclose(position_weights(2, 2), [[0.5, 0.5], [0.5, 1.0]])
+
+
+@pytest.mark.slow
+def test_a_memory_network_by_loops() -> None:
+    """Sukhbaatar et al. 2015, eq. 1 to 3, with adjacent weights and position encoding."""
+    net = MemoryReader(MemorySize(9, 3, 6, 4, 2))
+    story, question = DRAW.randint(1, 9, (1, 3, 5)), DRAW.randint(1, 9, (1, 5))
+    story[0, 1, 3:] = 0
+    variables = jax.jit(net.init)(jax.random.key(0), story, question)
+    p = jax.tree.map(lambda x: np.asarray(x, np.float64), variables["params"])
+    weights = position_weights(5, 4)
+
+    def sentence(table: int, words: np.ndarray) -> np.ndarray:
+        vectors = p[f"words_{table}"]["embedding"]
+        return sum(weights[j] * vectors[word] for j, word in enumerate(words) if word)
+
+    u = sentence(0, question[0])
+    expected = []
+    for hop in range(2):
+        m = np.stack([sentence(hop, s) + p[f"ages_{hop}"][i] for i, s in enumerate(story[0])])
+        c = np.stack(
+            [sentence(hop + 1, s) + p[f"ages_{hop + 1}"][i] for i, s in enumerate(story[0])]
+        )
+        attention = np.exp(m @ u) / np.exp(m @ u).sum()
+        expected.append(attention)
+        u = u + attention @ c
+    logits, found = jax.jit(net.apply)(variables, story, question)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-4)
+    answer = u @ p["answer"]["kernel"] + p["answer"]["bias"]
+    np.testing.assert_allclose(logits[0], answer, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow

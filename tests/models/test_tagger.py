@@ -37,6 +37,27 @@ def test_padding_changes_no_score() -> None:
     np.testing.assert_allclose(changed.intents, longer.intents, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
+def test_without_layers_a_word_and_its_characters_change_its_own_scores_alone() -> None:
+    net = Tagger(SIZE._replace(layers=0))
+    variables = init(net, jax.random.key(0), *given())
+    run = jax.jit(net.apply)
+    words, characters, length = given()
+    before = run(variables, words, characters, length).emissions
+    changes = (
+        (words.at[0, 1].set(words[0, 1] % 7 + 1), characters),
+        (
+            words,
+            characters.at[0, 1, 2].set(characters[0, 1, 2] % 7 + 1),
+        ),
+    )
+    for changed in changes:
+        after = run(variables, *changed, length).emissions
+        differs = np.asarray((after != before).any(-1))
+        assert differs[0, 1]
+        assert differs.sum() == 1
+
+
 @pytest.mark.quick
 def test_all_scores_are_computed_in_the_precision_of_the_parameters() -> None:
     never = tuple(tuple(j == 2 for j in range(4)) for _ in range(4))

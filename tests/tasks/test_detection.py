@@ -40,10 +40,11 @@ def splits() -> Any:
     return sets.load("bccd", "offline", CANVAS, 3, 3)
 
 
-def perfect(flaw: float = 0.0) -> Any:
+def perfect(flaw: float = 0.0, larger: float = 0.0) -> Any:
     """A network that is given the answers: the maps of a batch's true objects.
 
-    `flaw` is subtracted from the logits of the middles.
+    `flaw` is subtracted from the logits of the middles, and `larger` added to the distances from a
+    cell to the sides of its box.
     """
 
     def model(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
@@ -53,14 +54,14 @@ def perfect(flaw: float = 0.0) -> Any:
         target, _ = kernels.centre_boxes(boxes, shape, STRIDE)
         away = jnp.abs(kernels.boxes_of_distances(jnp.zeros_like(target), STRIDE) - target)
         logits = jnp.where(heat == 1, 8.0 - flaw, -8.0)
-        return jnp.concatenate([logits, away], -1), extra
+        return jnp.concatenate([logits, away + larger], -1), extra
 
     return model
 
 
-def losses(flaw: float = 0.0) -> Any:
+def losses(flaw: float = 0.0, larger: float = 0.0) -> Any:
     """The loss of such a network, compiled."""
-    return jax.jit(detection.loss(perfect(flaw), CLASSES, STRIDE), static_argnums=4)
+    return jax.jit(detection.loss(perfect(flaw, larger), CLASSES, STRIDE), static_argnums=4)
 
 
 def test_perfect_maps_give_the_true_objects_and_no_loss(splits: Any) -> None:
@@ -73,6 +74,20 @@ def test_perfect_maps_give_the_true_objects_and_no_loss(splits: Any) -> None:
     true, found = detection.objects(detect, STATE, splits.test)
     scores = average_precision(true, found, splits.facts.classes)
     assert scores["map"] == pytest.approx(1)
+
+
+def test_boxes_that_are_too_large_cost_five_times_what_their_overlap_lacks(splits: Any) -> None:
+    batch = {**splits.test.gather(np.arange(12)), "mask": np.ones(12, np.float32)}
+    out = losses(larger=1.0)({}, {}, batch, jax.random.key(0), False)
+    box, heat = out.metrics["box_loss"], out.metrics["heat_loss"]
+    assert float(out.loss.total) == pytest.approx(float(heat.total + 5 * box.total), rel=1e-5)
+    shape = (CANVAS[1] // STRIDE, CANVAS[0] // STRIDE)
+    target, weight = map(np.asarray, kernels.centre_boxes(batch["boxes"], shape, STRIDE))
+    width, height = target[..., 2] - target[..., 0], target[..., 3] - target[..., 1]
+    # the larger box holds the true one: their IoU is the ratio of areas, and there is no gap
+    lacks = 1 - width * height / ((width + 2) * (height + 2))
+    assert float(box.total) == pytest.approx((lacks * weight).sum(), rel=1e-4)
+    assert float(box.total) > 1
 
 
 def test_the_loss_of_masked_examples_is_that_of_the_others(splits: Any) -> None:

@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import sklearn.metrics as sklearn
 from scipy import optimize
 
 from dlcore.data.source import arrays
+from dlcore.metrics.calibration import reliability
 from dlcore.models.temperature import Temperature
 from dlcore.tasks import diagnosis
 from dlcore.train.model import Model
@@ -64,6 +66,20 @@ def test_each_loss_sees_its_own_examples_in_training_and_all_in_evaluation() -> 
             )
 
 
+def test_the_loss_weighs_the_classes() -> None:
+    batch, weights = batch_of(), np.array([1.0, 4.0])
+    out = diagnosis.loss(model, (1.0, 4.0))(params_of(), {}, batch, jax.random.key(0), False)
+    label = batch["label"]
+    xent = np.asarray(
+        optax.softmax_cross_entropy_with_integer_labels(batch["image"], jnp.asarray(label))
+    )
+    expected = np.average(xent, weights=weights[label])
+    assert float(out.loss.total / out.loss.weight) == pytest.approx(expected, rel=1e-5)
+    accuracy = out.metrics["accuracy"]
+    right = (batch["image"].argmax(1) == label).mean()
+    assert float(accuracy.total / accuracy.weight) == pytest.approx(right, rel=1e-6)
+
+
 def fit_temperature(logits: np.ndarray, true: np.ndarray) -> float:
     """Fits the temperature T that minimises the cross-entropy of softmax(logits / T).
 
@@ -88,7 +104,7 @@ def fit_temperature(logits: np.ndarray, true: np.ndarray) -> float:
     return float(np.exp(found.x))
 
 
-def test_temperature_undoes_a_scale() -> None:
+def test_the_reference_of_the_temperature_undoes_a_scale() -> None:
     """Labels are drawn from the softmax of logits; of the logits times three, T is three."""
     generator = np.random.default_rng(0)
     logits = 2 * generator.standard_normal((20_000, 3))
@@ -136,6 +152,14 @@ def test_scores_and_the_temperature_that_they_show() -> None:
     assert found["temperature"] == pytest.approx(3, rel=1e-5)
     assert found["calibration_error"] < found["calibration_error_before"]
     assert {*found} == {*diagnosis.METRICS}
+    label, p = collected["label"], collected["after"]
+    assert found["auc"] == pytest.approx(sklearn.roc_auc_score(label, p))
+    balanced = sklearn.balanced_accuracy_score(label, p > 0.5)
+    assert found["balanced_accuracy"] == pytest.approx(balanced)
+    false, true, _ = sklearn.roc_curve(label, p, drop_intermediate=False)
+    sensitivity = true[false <= 0.05 + 1e-9].max()
+    assert found["sensitivity_at_95_specificity"] == pytest.approx(sensitivity)
+    assert found["calibration_error"] == pytest.approx(reliability(p, label).error)
     # a probability that float32 has rounded to more than 1
     after = collected["after"] / collected["after"].max() * np.float32(1 + 1e-6)
     assert after.max() > 1

@@ -102,3 +102,6 @@ def test_a_sample_has_the_contexts_and_the_answers() -> None:
     source = arrays("some", "1", "test", contents)
     (sample,) = dialogue.samples("Test", ASSISTANT, source)(state(), jax.random.key(0))
     assert sample.title == "Test"
+    made = ASSISTANT.generate(state(), contents["prompt"], contents["padding"], jax.random.key(0))
+    generated = ASSISTANT.text(np.asarray(made.tokens)[0])
+    assert sample.rows == ((tokens().decode(np.array(prompt)), "no", generated),)

@@ -20,6 +20,7 @@ from dlcore.samples import parts
 from dlcore.tasks import driving, driving_samples
 from dlcore.tasks.driving_predictor import SteeringPredictor
 from dlcore.train.predictor import in_folder, with_options
+from dlcore.train.step import State
 from tests.data.own.test_drive import recorded, simulator
 from tests.tasks.test_predictors import untrained
 
@@ -99,6 +100,20 @@ def test_frames_are_answered_as_in_evaluation(tmp_path: Path) -> None:
         answers.inputs_of(files[:3], 2)
     with pytest.raises(UsageError, match="needs 2 frames"):
         predictor.item(files[:1])
+
+
+@pytest.mark.slow
+def test_saliency_is_of_the_newest_frame() -> None:
+    weight = np.random.default_rng(0).uniform(0.5, 1, (2, 6, 8, 3)).astype(np.float32)
+
+    def model(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
+        return (batch["image"] * weight[None]).sum((1, 2, 3, 4)), extra
+
+    batch = {"image": np.zeros((1, 2, 6, 8, 3), np.uint8), "row": np.arange(1)}
+    state: Any = State(np.zeros((), np.int32), {}, {}, {})
+    found = driving.saliency_maps(model, state, batch)[0]  # type: ignore[arg-type]
+    # the gradient is the weight of a pixel, whatever the noise
+    np.testing.assert_allclose(found, np.linalg.norm(weight[-1], axis=-1), rtol=1e-4)
 
 
 @pytest.mark.slow

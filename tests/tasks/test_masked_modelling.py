@@ -13,6 +13,7 @@ from dlcore.data.sets.sentences import SPECIALS
 from dlcore.data.source import arrays
 from dlcore.data.tokens import bpe
 from dlcore.tasks import masked_modelling
+from dlcore.tasks.masked_modelling import ORDINARY
 from dlcore.train.step import State
 
 TOKENS = bpe(["one two three four five six seven eight"] * 3, 270, SPECIALS)
@@ -90,6 +91,28 @@ def test_the_loss_of_equal_logits_is_the_logarithm_of_their_number_and_padding_c
     assert float(out.loss.weight) == count
     np.testing.assert_allclose(float(out.loss.total) / count, np.log(len(TOKENS)), rtol=1e-6)
     assert float(out.metrics["accuracy"].weight) == count
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("shift", "nats", "right"), [(0, np.log(4 / 3), 1.0), (1, None, 0.0)])
+def test_the_targets_are_the_tokens_at_the_masked_positions(
+    shift: int, nats: float | None, right: float
+) -> None:
+    masked, size = masked_modelling.mask(TOKENS, 0.4, len(TEXT)), len(TOKENS)
+
+    def model(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
+        """Probability 3/4 of the true token, or of that of the next masked position."""
+        positions = jnp.roll(masked(batch, key)[1], shift, 1)
+        true = jnp.take_along_axis(batch["tokens"], positions, 1)
+        return jax.nn.one_hot(true, size) * jnp.log(3.0 * (size - 1)), extra
+
+    batch = batch_of(np.arange(ORDINARY, ORDINARY + len(TEXT))[None])
+    out = masked_modelling.loss(model, masked)({}, {}, batch, jax.random.key(2), True)
+    accuracy = out.metrics["accuracy"]
+    assert float(accuracy.total / accuracy.weight) == right
+    wrong = -np.log(1 / 4 / (size - 1))
+    found = float(out.loss.total / out.loss.weight)
+    assert found == pytest.approx(wrong if nats is None else nats, rel=1e-5)
 
 
 def test_at_initialisation_one_position_is_enough() -> None:

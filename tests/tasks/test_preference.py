@@ -13,6 +13,7 @@ import pytest
 from dlcore.models.gpt import GPT, Size
 from dlcore.tasks import preference
 from dlcore.train.model import Model
+from dlcore.train.step import State
 
 pytestmark = pytest.mark.slow
 
@@ -72,6 +73,41 @@ def test_steps_against_the_gradient_make_right_answers_likelier_than_wrong_ones(
     assert np.asarray(found.own)[[0, 2]].min() > np.asarray(found.own)[[1, 3]].max()
 
 
+def test_the_loss_of_a_tuned_policy_by_hand() -> None:
+    both, batch_ = {"net": params(1), "reference": params()}, batch()
+    batch_["mask"] = jnp.asarray([1, 1, 1, 0], jnp.float32)
+    found = preference.log_ratios(POLICY, REFERENCE, both, {}, batch_)
+    loss = jax.jit(preference.loss(POLICY, REFERENCE, 0.7, 1.0, 3.0), static_argnums=4)
+    for sign in (1, -1):  # a reference point above 0, and one that would be below
+        point = max(0.0, sign * float(found.other[:3].mean()))
+        own = sign * np.asarray(found.own)
+        if sign < 0:  # policy and reference change places
+            both = {"net": both["reference"], "reference": both["net"]}
+        right, sigmoid = np.asarray(batch_["desirable"]) > 0, lambda x: 1 / (1 + np.exp(-x))
+        value = np.where(
+            right, 1 - sigmoid(0.7 * (own - point)), 3 * (1 - sigmoid(0.7 * (point - own)))
+        )
+        out = loss(both, {}, batch_, jax.random.key(0), True)
+        assert float(out.loss.total) == pytest.approx(value[:3].sum(), rel=1e-4)
+        divergence = out.metrics["divergence"]
+        assert float(divergence.total / divergence.weight) == pytest.approx(point, abs=1e-5)
+
+
+def test_what_is_collected_are_scores_of_a_token() -> None:
+    (evaluator,) = preference.evaluators(POLICY, REFERENCE, {})
+    both, batch_ = {"net": params(1), "reference": params()}, batch()
+    batch_["dialogue"] = jnp.arange(4)
+    state: Any = State(jnp.zeros((), jnp.int32), both, {}, {})
+    collected = jax.jit(evaluator.collect)(state, batch_)
+    x, rows = np.asarray(batch_["targets"]), np.arange(4)[:, None]
+    for name, source in (("policy", "net"), ("reference", "reference")):
+        logits = GPT(SIZE).apply({"params": both[source]}, batch_["tokens"])
+        logp = np.asarray(jax.nn.log_softmax(logits))[rows, np.arange(6), x]
+        np.testing.assert_allclose(collected[name], logp[:, 4:].mean(1), rtol=1e-4, atol=1e-5)
+    difference = 2 * (np.asarray(collected["policy"]) - np.asarray(collected["reference"]))
+    np.testing.assert_allclose(collected["reward"], difference, rtol=1e-3, atol=1e-4)
+
+
 def test_scores_are_of_the_ratio_and_of_both_models() -> None:
     (evaluator,) = preference.evaluators(POLICY, REFERENCE, {})
     right = np.array([1, 1, 0, 0], np.float32)
@@ -85,3 +121,4 @@ def test_scores_are_of_the_ratio_and_of_both_models() -> None:
     found = evaluator.score(None, collected, "test")  # type: ignore[arg-type]
     assert found.keys() == evaluator.metrics.keys()
     assert [found[f"{name}_accuracy"] for name in ("reward", "policy", "reference")] == [1, 0.25, 0]
+    assert found["gain"] == 1

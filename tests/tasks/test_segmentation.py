@@ -14,6 +14,7 @@ from dlcore.data.facts import Facts
 from dlcore.data.source import arrays
 from dlcore.data.splits import Splits
 from dlcore.errors import UsageError
+from dlcore.kernels import pixels
 from dlcore.metrics.calibration import reliability
 from dlcore.samples.overlay import PALETTE, outlined, overlay
 from dlcore.tasks import segmentation
@@ -65,6 +66,24 @@ def test_the_loss_is_the_weighted_mean_of_each_image() -> None:
 
 
 @pytest.mark.slow
+def test_region_losses_are_added_with_their_factors() -> None:
+    batch = batch_of(np.random.default_rng(0))
+
+    def value(**factors: float) -> float:
+        loss = jax.jit(segmentation.loss(model, (1.0, 2.0, 5.0), **factors), static_argnums=4)
+        out = loss(STATE.params, {}, batch, jax.random.key(0), True)
+        return float(out.loss.total / out.loss.weight)
+
+    p, labels = jax.nn.softmax(batch["image"]), jnp.asarray(batch["label_map"], jnp.int32)
+    dice, lovasz = (
+        float(each(p, labels)[:3].mean()) for each in (pixels.dice_loss, pixels.lovasz_softmax)
+    )
+    found = value(dice=0.5, lovasz=2.0) - value()
+    assert found == pytest.approx(0.5 * dice + 2 * lovasz, rel=1e-4)
+    assert value(dice=1.0) - value() == pytest.approx(dice, rel=1e-4)
+
+
+@pytest.mark.slow
 def test_an_image_without_labels_counts_for_nothing_and_has_no_gradient() -> None:
     batch = batch_of(np.random.default_rng(0))
     batch["label_map"][1] = 255
@@ -112,7 +131,10 @@ def test_metrics_are_those_of_enlarged_logits_at_the_size_of_the_maps() -> None:
         assert found[f"iou_{name}"] == pytest.approx(both / either)
     assert found["miou"] == pytest.approx(np.mean([found[f"iou_{name}"] for name in CLASSES]))
     assert found["pixel_accuracy"] == pytest.approx((guess == labels)[kept].mean())
-    assert 0 < found["calibration_error"] < 1
+    logits = jax.image.resize(batch["image"], (*labels.shape, 3), "bilinear")
+    p = np.asarray(jax.nn.softmax(logits))
+    bins = reliability(p.max(-1)[kept], (p.argmax(-1) == labels)[kept], bins=15)
+    assert found["calibration_error"] == pytest.approx(bins.error, rel=1e-4)
     trivial = baseline.score(STATE, {}, "test")
     assert 0 < trivial["baseline_miou"] < 1
     by_class = [trivial[f"baseline_iou_{name}"] for name in CLASSES]

@@ -91,6 +91,19 @@ def test_what_training_lacks_is_wrong_and_not_in_the_loss_of_evaluation() -> Non
     assert out(0, True).loss.weight == 2
 
 
+@pytest.mark.slow
+def test_the_loss_adds_the_intent_with_its_weight() -> None:
+    zeros = [jax.numpy.zeros(n) for n in ((2, 2, 2), (2, 2), 2, 2)]
+    logits = jax.numpy.log(jax.numpy.array([[1.0, 1.0, 2.0], [1.0, 1.0, 2.0]]))
+    chain = Chain(*zeros, jax.numpy.array([2, 1]), logits)
+    batch = {"tags": np.array([[0, 1], [1, 0]]), "length": np.array([2, 1]), "mask": np.ones(2)}
+    batch["label"] = np.array([0, 2])
+    out = tagging.loss(lambda *_: (chain, {}), 0.5)({}, {}, batch, KEY, True)
+    # three words of two equally likely tags, and intents of probabilities 1/4 and 1/2
+    expected = 3 * np.log(2) + 0.5 * (np.log(4) + np.log(2))
+    assert out.loss == pytest.approx((expected, 2), rel=1e-5)
+
+
 def test_a_text_of_too_many_spans_ends_before_them(tmp_path: Path) -> None:
     text = "ab " * (TEXT_SPANS + 2)
     spans = tuple(Span(i, i + 2, "x", 0) for i in range(0, len(text), 3))

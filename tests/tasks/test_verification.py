@@ -13,6 +13,7 @@ import pytest
 
 from dlcore.data.source import Arrays, arrays
 from dlcore.kernels.contrast import info_nce
+from dlcore.kernels.lighting import local_contrast
 from dlcore.metrics.verification import SameProbability, pairs, verification
 from dlcore.tasks import verification as task
 from dlcore.tasks.image_inputs import standardised
@@ -73,10 +74,16 @@ def test_margin_loss_is_a_cross_entropy_of_the_training_examples() -> None:
     true = jax.nn.one_hot(batch["label"], CLASSES)[:, None]
     expected = optax.softmax_cross_entropy(logits - 5 * 0.3 * true, jnp.broadcast_to(
         true, logits.shape))  # fmt: skip
-    counts = batch["learns"] * batch["mask"][:, None]
+    mask = batch["mask"][:, None]
+    of_training, of_others = batch["learns"] * mask, (1 - batch["learns"]) * mask
     found, weight = total("cosface", params, batch)
-    assert float(weight) == float(counts.sum())
-    assert float(found) == pytest.approx(float((expected * counts).sum()), rel=1e-5)
+    assert float(weight) == float(of_training.sum())
+    assert float(found) == pytest.approx(float((expected * of_training).sum()), rel=1e-5)
+    out = task.loss(Given(), "cosface", 0.3, 5.0)(params, {}, batch, jax.random.key(0), False)  # type: ignore[arg-type]
+    assert float(out.loss.weight) == float(of_others.sum())
+    assert float(out.loss.total) == pytest.approx(float((expected * of_others).sum()), rel=1e-5)
+    right = params["cosine"].argmax(-1) == batch["label"][:, None]
+    assert float(out.metrics["accuracy"].total) == float((right * of_others).sum())
 
 
 def test_contrast_is_that_of_each_fold_alone() -> None:
@@ -107,15 +114,21 @@ def test_scores_are_of_unseen_pairs_alone_and_means_over_folds() -> None:
         index = np.flatnonzero(learns[:, fold] == 0)
         assert not {*label[index]} & {*label[learns[:, fold] == 1]}
         made = pairs(embedding[index, fold], label[index])
-        by_hand.append(verification(made.similarity, made.same).eer)
-    assert found["eer"] == pytest.approx(np.mean(by_hand))
-    assert found["eer_deviation"] == pytest.approx(np.std(by_hand))
+        by_hand.append(verification(made.similarity, made.same))
+    assert found["eer"] == pytest.approx(np.mean([each.eer for each in by_hand]))
+    assert found["eer_deviation"] == pytest.approx(np.std([each.eer for each in by_hand]))
+    assert found["auc"] == pytest.approx(np.mean([each.auc for each in by_hand]))
+    assert found["tar_at_far_1"] == pytest.approx(np.mean([each.tar_at_far_1 for each in by_hand]))
+    fitted = task.calibrated(task.unseen_pairs(embedding, source), label).fitted
+    same = SameProbability(found["same_slope"], found["same_intercept"])
+    np.testing.assert_allclose(same(np.array([-0.3, 0.9])), fitted(np.array([-0.3, 0.9])))
+    assert same(found["threshold"]) == pytest.approx(0.5)
     assert found.keys() == task.METRICS.keys()
     assert 0 < found["pca_eer"] < 0.5
     assert all(0 < found[f"{name}_tar_at_far_1"] <= 1 for name in task.BASELINES)
 
 
-def test_every_loss_trains_and_samples_show_right_and_wrong_pairs() -> None:
+def test_samples_show_pairs_by_similarity_and_the_worst_mistakes() -> None:
     experiment, state = untrained("faces_orl")
     shown = experiment.draw(state, jax.random.key(0))
     titles = [sample.title for sample in shown]
@@ -124,6 +137,18 @@ def test_every_loss_trains_and_samples_show_right_and_wrong_pairs() -> None:
     first: Any = shown[0]
     assert {True, False} == {*first.right}
     assert first.images.shape[2] == 2 * 16 + 2
+    chance = [int(each.split("%")[0].split()[-1]) for each in first.captions]
+    half = len(chance) // 2  # pairs of one person, then of two
+    assert chance[:half] == sorted(chance[:half])
+    assert chance[half:] == sorted(chance[half:])
+    (worst,) = [sample for sample in shown if "worst mistakes" in sample.title]
+    assert not any(worst.right)  # type: ignore[attr-defined]
+    misses = []
+    for caption in worst.captions:  # type: ignore[attr-defined]
+        percent = int(caption.split("%")[0].split()[-1])
+        misses.append(100 - percent if caption.endswith("is one") else percent)
+    assert min(misses) >= 50
+    assert misses == sorted(misses, reverse=True)
     assert built("faces_yale", neighbourhoods=()).splits.facts.people[0] == "person 0"
 
 
@@ -132,6 +157,11 @@ def test_inputs_do_not_depend_on_exposure() -> None:
     for inputs, close in ((standardised(), 1e-2), (standardised(1.5), 0.2)):
         dark, light = (inputs({"image": jnp.asarray(x)}, None, False) for x in (image, 2 * image))
         assert float(jnp.abs(dark - light).mean()) < close
+    whole = np.asarray(standardised()({"image": jnp.asarray(image)}, None, False))
+    np.testing.assert_allclose(whole.mean((1, 2, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(whole.std((1, 2, 3)), 1, atol=1e-3)
+    local = standardised(1.5)({"image": jnp.asarray(image)}, None, False)
+    np.testing.assert_array_equal(local, local_contrast(jnp.log1p(jnp.asarray(image)), 1.5, 0.1))
 
 
 def test_each_neighbourhood_gives_channels_of_its_own() -> None:

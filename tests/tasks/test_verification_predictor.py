@@ -16,7 +16,7 @@ from dlcore.cli import main as cli
 from dlcore.data.sets import faces
 from dlcore.data.source import arrays
 from dlcore.errors import UsageError
-from dlcore.tasks import verification_predictor
+from dlcore.tasks import verification, verification_predictor
 from tests.child import card
 from tests.tasks.test_predictors import untrained
 
@@ -95,6 +95,18 @@ def test_probabilities_are_the_mean_over_folds_and_need_results() -> None:
     (alone, _), = known.batch(state, items[:1])  # fmt: skip
     assert first["probability"] == pytest.approx(alone["probability"], abs=1e-5)
     assert first["threshold"] == 0.5
+    batch = verification.arrays_of({"image": np.stack(items[0]), "row": np.arange(2)})
+    embed = verification.embedding_of(predictor.model)
+    one, two = np.asarray(embed(state.params, state.extra, batch), np.float64)
+    cosine = (one * two).sum(-1)
+    assert len(cosine) > 1
+    p = 1 / (1 + np.exp(-(10 * cosine - 5)))
+    for name, expected in (
+        ("probability", p.mean()),
+        ("deviation", p.std()),
+        ("similarity", cosine.mean()),
+    ):
+        assert first[name] == pytest.approx(expected, abs=1e-5)
     assert sample.images.shape == (1, 16, 34, 1)
     assert known.line(first).startswith(("same person", "different people"))
     for wrong, message in (((images[0],), "two images"), ((images[0], images[1][:4]), "uint8")):

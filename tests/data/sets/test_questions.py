@@ -98,6 +98,13 @@ def test_unanswerable_pairs_have_no_answer() -> None:
     assert 15 < len(found) < 35
     assert not any(each.answers for each in found)
     assert questions.unanswerable(answerable, 0.0) == []
+    both = [
+        Question("First?", "In 1900.", ("1900",), (3,), "a"),
+        Question("Then?", "In 1900 and 1901.", ("1901",), (12,), "a"),
+    ]
+    drawn = [each for seed in range(20) for each in questions.unanswerable(both, 1.0, seed)]
+    # the other text of the first question has its answer
+    assert {(each.question, each.context) for each in drawn} == {("Then?", "In 1900.")}
     assert (
         questions.unanswerable([each._replace(group=each.context) for each in answerable], 1.0)
         == []
