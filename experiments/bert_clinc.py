@@ -21,9 +21,10 @@ from dlcore.models.bert import TENSOR, Classifier
 from dlcore.models.encoder import Size
 from dlcore.options import RunOptions
 from dlcore.tasks import classification, text_classification
-from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, Weights
+from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, Weights, weights
 
 ASSET = Path(__file__).with_name("assets") / "bert_english"  # weights and tokenizer
+TRAINED = {"heads": 4}  # with which these weights were trained
 RUN = RunOptions(cpu_devices=1)
 
 
@@ -60,6 +61,8 @@ def build(c: Config, splits: Splits) -> Experiment:
     # own data have no class of what is out of scope
     by_scope = text_classification.scope_metrics(splits.facts.get("out_of_scope"))
     loss = classification.loss(model, c.label_smoothing, evaluation_metrics=by_scope)
+    if c.pretrained:
+        weights.check_same(TRAINED, {"heads": c.heads})
     pretrained = {"net/text": Weights(ASSET.with_suffix(".npz"), "net/text")}
     return Experiment(
         config=c,

@@ -22,9 +22,10 @@ from dlcore.models.bert import TENSOR, Classifier
 from dlcore.models.encoder import Size
 from dlcore.options import DataSource, RunOptions
 from dlcore.tasks import classification, text_classification
-from dlcore.train import Experiment, Model, Objective, Published, Recipe, Splits, Weights
+from dlcore.train import Experiment, Model, Objective, Published, Recipe, Splits, Weights, weights
 
 ASSET = Path(__file__).with_name("assets") / "bert_english"  # weights and tokenizer
+TRAINED = {"heads": 4}  # with which these weights were trained
 RUN = RunOptions(cpu_devices=1)
 
 
@@ -58,6 +59,8 @@ def build(c: Config, splits: Splits) -> Experiment:
     net = Classifier(splits.facts.vocabulary, size, len(classes), c.dropout)
     model = Model("net", net, inputs=lambda batch, key, train: batch["tokens"])
     loss = classification.loss(model, c.label_smoothing)
+    if c.pretrained:
+        weights.check_same(TRAINED, {"heads": c.heads})
     pretrained = {"net/text": Weights(ASSET.with_suffix(".npz"), "net/text")}
     source = "sent-conv-torch README, MR, CNN-rand, mean of ten folds"
     return Experiment(

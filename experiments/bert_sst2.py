@@ -26,9 +26,10 @@ from dlcore.models.bert import TENSOR, Classifier
 from dlcore.models.encoder import Size
 from dlcore.options import DataSource, RunOptions
 from dlcore.tasks import classification, text_classification, text_scores
-from dlcore.train import Experiment, Model, Objective, Published, Recipe, Splits, Weights, tuning
+from dlcore.train import Experiment, Model, Objective, Published, Recipe, Splits, tuning, weights
 
 ASSET = Path(__file__).with_name("assets") / "bert_english"  # weights and tokenizer
+TRAINED = {"heads": 4}  # with which these weights were trained
 RUN = RunOptions(cpu_devices=1)
 BLOCKS = (r"block_\d+/(qkv|out|up|down)/kernel",)
 
@@ -38,8 +39,8 @@ class Config:
     pretrained: bool = True
     tuning: Literal["full", "low_rank", "head"] = "full"
     """which parameters are trained: all, pairs of low rank and the head, or the head"""
-    rank: PositiveInt = 8
-    alpha: PositiveFloat = 16.0
+    rank: PositiveInt = 8  # of --tuning low_rank
+    alpha: PositiveFloat = 16.0  # of --tuning low_rank
     layers: PositiveInt = 2
     heads: PositiveInt = 4
     width: PositiveInt = 128
@@ -77,7 +78,9 @@ def build(c: Config, splits: Splits) -> Experiment:
         tuned = tuning.tuned(model, splits.template(c.batch), matrices, ("^head",), c.rank, c.alpha)
     loss = classification.loss(tuned, c.label_smoothing)
     objectives = {tuned.trained: Objective(loss, c.recipe(c.steps))}
-    pretrained = {"net/text": Weights(ASSET.with_suffix(".npz"), "net/text")}
+    if c.pretrained:
+        weights.check_same(TRAINED, {"heads": c.heads})
+    pretrained = {"net/text": weights.Weights(ASSET.with_suffix(".npz"), "net/text")}
     source = "google/flax examples/sst2 README, an LSTM"
     return Experiment(
         config=c,

@@ -30,7 +30,7 @@ ADAMW = Recipe("adamw", lr=3e-3, end=0.1, warmup=0.1, weight_decay=0.1, clip_nor
 @dataclass(frozen=True)
 class Config:
     pretrained: str = ""
-    vocabulary: PositiveInt = 2048
+    vocabulary: PositiveInt = 2048  # without --pretrained
     layers: PositiveInt = 4
     heads: PositiveInt = 4
     kv_heads: PositiveInt = 2
@@ -72,7 +72,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         config=c,
         splits=splits,
         models=tuned.models,
-        load=weights.of(c.pretrained, {"net": "net"}),
+        load=weights.of(c.pretrained, {"net": "net"}, {"heads": c.heads, "kv_heads": c.kv_heads}),
         objectives=objectives,
         evaluators=[*dialogue.evaluators(tuned, assistant, splits), tuning.evaluator(objectives)],
         samples=[dialogue.samples("Test dialogues", assistant, splits["test_answers"])],

@@ -31,7 +31,7 @@ TINY = replace(ADAMW, lr=1e-3)
 @dataclass(frozen=True)
 class Config:
     pretrained: str = ""
-    vocabulary: PositiveInt = 2048
+    vocabulary: PositiveInt = 2048  # without --pretrained
     layers: PositiveInt = 4
     heads: PositiveInt = 4
     kv_heads: PositiveInt = 2
@@ -42,8 +42,8 @@ class Config:
     loss: Literal["kto", "dpo"] = "kto"
     folds: Annotated[int, Range(2)] = 5  # cross-validation folds, of DPO
     beta: PositiveFloat = 0.1
-    right_weight: PositiveFloat = 1.0
-    wrong_weight: PositiveFloat = 6.0  # a seventh of the answers are wrong
+    right_weight: PositiveFloat = 1.0  # of KTO
+    wrong_weight: PositiveFloat = 6.0  # of KTO; a seventh of the answers are wrong
     recipe: Recipe = replace(ADAMW, lr=2e-5)
     batch: int = 32
     steps: int = 150
@@ -66,9 +66,10 @@ def data(c: Config, source: DataSource) -> Splits:
 def build(c: Config, splits: Splits) -> Experiment:
     used = tokenizer.from_facts(splits.facts.tokenizer)
     shape = (len(used), c.context, c.layers, c.heads, c.width, c.dropout)
+    heads = {"heads": c.heads, "kv_heads": c.kv_heads}
     size = Size(*shape, rotary=True, kv_heads=c.kv_heads, norm="rms", mlp="swiglu")
     policy = Model("net", GPT(size), inputs=lambda batch, key, train: batch["tokens"])
-    reference = replace(policy, name="reference")
+    reference = replace(policy, name="reference", init_as="net")
     shared = policy, reference, splits.evaluated(), c.beta
     if c.loss == "dpo":
         tuning = preference_pairs.tuning(*shared, c.folds)
@@ -79,7 +80,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         config=c,
         splits=splits,
         models=tuning.models,
-        load=weights.of(c.pretrained, {model.name: "net" for model in tuning.models}),
+        load=weights.of(c.pretrained, {model.name: "net" for model in tuning.models}, heads),
         objectives={n: Objective(loss, c.recipe(c.steps)) for n, loss in tuning.losses.items()},
         evaluators=tuning.evaluators,
         samples=[preference_samples.samples(policy, reference, splits.test, used)],

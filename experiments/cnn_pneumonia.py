@@ -25,7 +25,6 @@ from dlcore.models.cnn import CNN
 from dlcore.models.temperature import Temperature
 from dlcore.options import RunOptions
 from dlcore.tasks import classification, diagnosis, diagnosis_samples, image_inputs
-from dlcore.tasks.image_augmentation import shift_and_flip
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
 RUN = RunOptions(cpu_devices=1)  # a step is too short for several devices
@@ -72,7 +71,7 @@ def build(c: Config, splits: Splits) -> Experiment:
                 diagnosis.temperature_loss(model, temperature), c.temperature(c.steps)
             ),
         },
-        augment=shift_and_flip(c.max_shift, flip=False),
+        augment=diagnosis.shifted(c.max_shift),
         evaluators=diagnosis.evaluators(model, temperature, splits),
         samples=[diagnosis_samples.samples(model, temperature, splits)],
         predictor=classification.predictor(diagnosis.calibrated(model, temperature), facts),

@@ -10,6 +10,7 @@ The task of detection_bccd with another network and loss. --data: COCO files, or
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated
 
 import dlcore
@@ -56,7 +57,8 @@ PRESETS = {"tiny": replace(TINY, steps=6, ema=0.9)}
 
 
 def data(c: Config, source: DataSource) -> Splits:
-    boxes = max(c.max_boxes, c.scene_objects) * (4 if c.augmentation.mosaic else 1)
+    drawn = 0 if isinstance(source, Path) else c.scene_objects
+    boxes = max(c.max_boxes, drawn) * (4 if c.augmentation.mosaic else 1)
     set_detection.check(c.grid, boxes, c.features, c.heads)
     detector.check(canvas := (c.width, c.height), c.widths, c.blocks, c.patch)
     splits = sets.load("digit_scenes", source, canvas, c.max_boxes, c.scene_objects)

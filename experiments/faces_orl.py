@@ -33,7 +33,7 @@ VIEWS = Views(smallest=0.65, ratio=1.1, rotation=10.0, jitter=1.0, erase=12)
 @dataclass(frozen=True)
 class Config:
     folds: Annotated[int, Range(2)] = 5
-    held_out: NonNegativeInt = 0  # people of a fold; 0: all divided by the folds
+    held_out: NonNegativeInt = 0  # people of a fold of the published set; 0: all, divided by folds
     height: PositiveInt = 48
     width: PositiveInt = 40  # of the images, in pixels
     neighbourhood: NonNegativeFloat = 0.0  # pixels over which light is levelled; 0: not levelled

@@ -67,7 +67,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         models=[model],
         objectives={"net": Objective(language_modelling.loss(model), c.recipe(c.steps))},
         evaluators=[token_frequencies.evaluator(splits, token_frequencies.BITS)],
-        samples=[samples(drawn, tokens, c.prompt, start=splits.facts.end)],
+        samples=[samples(drawn, tokens, c.prompt, splits.facts.end, c.context - 1)],
         predictor=continuation.predictor(drawn, tokens, c.context - 1, start=splits.facts.end),
         text_model=TextModel("net", gpt_decoder(size), tokens, splits.facts.end, splits.facts.end),
         best="validation/loss",

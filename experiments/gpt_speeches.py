@@ -80,7 +80,9 @@ def build(c: Config, splits: Splits) -> Experiment:
         evaluators=[token_frequencies.evaluator(splits, token_frequencies.BITS)],
         samples=[
             language_modelling.samples(title, drawn, tokens, c.prompt, end),
-            language_modelling.samples(f"Best of {c.beams} beams", best, tokens, c.prompt, end),
+            language_modelling.samples(
+                f"Best of {c.beams} beams", best, tokens, c.prompt, end, c.context - c.context // 4
+            ),
         ],
         text_model=TextModel("net", gpt_decoder(size), tokens, start=end, end=end),
         predictor=continuation.predictor(drawn, tokens, c.context - 1, start=end),

@@ -22,9 +22,10 @@ from dlcore.models.bert import TENSOR, Classifier
 from dlcore.models.encoder import Size
 from dlcore.options import RunOptions
 from dlcore.tasks import classification, text_classification, text_scores
-from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, Weights
+from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, Weights, weights
 
 ASSET = Path(__file__).with_name("assets") / "bert_english"  # weights and tokenizer
+TRAINED = {"heads": 4}  # with which these weights were trained
 RUN = RunOptions(cpu_devices=1)
 
 
@@ -60,6 +61,8 @@ def build(c: Config, splits: Splits) -> Experiment:
     net = Classifier(splits.facts.vocabulary, size, len(classes), c.dropout)
     model = Model("net", net, inputs=lambda batch, key, train: batch["tokens"])
     loss = classification.loss(model, c.label_smoothing)
+    if c.pretrained:
+        weights.check_same(TRAINED, {"heads": c.heads})
     pretrained = {"net/text": Weights(ASSET.with_suffix(".npz"), "net/text")}
     return Experiment(
         config=c,

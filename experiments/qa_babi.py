@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import dlcore
-from dlcore.bounds import PositiveInt, Probability, Range, Rate
+from dlcore.bounds import PositiveInt, Range, Rate
 from dlcore.data.sets import babi
 from dlcore.data.sets.babi import Examples
 from dlcore.models.memory_reader import MemoryReader, Size
@@ -29,7 +29,7 @@ class Config:
     examples: Examples = "1k"
     tasks: tuple[Annotated[int, Range(1, 20)], ...] = ()  # (): all 20 together
     sentences: PositiveInt = 50  # of longer stories the last ones are read
-    held_out: Probability = 0.1  # of the training stories, for validation
+    held_out: Annotated[float, Range(0, 1, "()")] = 0.1  # of the training stories, for validation
     width: PositiveInt = 64
     hops: PositiveInt = 3
     dropout: Rate = 0.1

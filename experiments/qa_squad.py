@@ -43,12 +43,12 @@ class Config:
     window: PositiveInt = 256  # words, of an encoder subwords; a longer text is read in several
     stride: PositiveInt = 128
     question: PositiveInt = 32
-    characters: PositiveInt = 10  # bytes of a word
-    rarest: PositiveInt = 2  # occurrences from which a word has a vector
+    characters: PositiveInt = 10  # bytes of a word, of a reader "words"
+    rarest: PositiveInt = 2  # occurrences from which a word has a vector, of a reader "words"
     negatives: Probability = 0.1  # of the questions, shown with a text that does not answer them
-    encoder: ContextEncoder = "gru"
+    encoder: ContextEncoder = "gru"  # of a reader "words"
     width: Annotated[int, Range(8)] = 96
-    words: PositiveInt = 64
+    words: PositiveInt = 64  # features of a word's vector, of a reader "words"
     longest: PositiveInt = 16  # words of an answer, of an encoder subwords
     threshold: Annotated[float, Range(0.0, 1.0)] | None = None  # 0: always answers; None: chosen
     dropout: Rate = 0.3
@@ -77,6 +77,8 @@ def data(c: Config, source: DataSource) -> Splits:
 def build(c: Config, splits: Splits) -> Experiment:
     if c.pretrained and c.reader == "words":
         raise UsageError("--pretrained is of --reader encoder: a reader of words has none")
+    if c.reader == "encoder" and not c.pretrained:
+        question_weights.warn_of_tokens(splits)
     size = Size(splits.facts.vocabulary, c.width, c.words, 32, c.encoder, c.dropout)
     net = SpanReader(size) if c.reader == "words" else encoder_reader(size, SPECIALS.index("[sep]"))
     model = Model("net", net, inputs=task.inputs)

@@ -33,7 +33,7 @@ AUGMENTATION = Augmentation(
 @dataclass(frozen=True)
 class Config:
     tile: PositiveInt = 256  # side of the squares that training images are cut into
-    smallest: PositiveInt = 16  # instances of fewer pixels are left out
+    smallest: PositiveInt = 16  # found instances of fewer pixels are left out
     widths: tuple[PositiveInt, ...] = (24, 48, 64, 96)
     blocks: tuple[NonNegativeInt, ...] = (1, 1, 1, 1)
     patch: PositiveInt = 2

@@ -35,9 +35,9 @@ class Config:
     widths: tuple[PositiveInt, ...] = (80, 160)
     blocks: tuple[PositiveInt, ...] = (1, 1)
     norm: Normalisation = "batch"
-    hidden: PositiveInt = 256
-    size: PositiveInt = 64  # units of the projection
-    temperature: PositiveFloat = 0.2  # of the contrastive loss
+    hidden: PositiveInt = 256  # units of the projection's hidden layer, without --labels
+    size: PositiveInt = 64  # units of the projection, without --labels
+    temperature: PositiveFloat = 0.2  # of the contrastive loss, without --labels
     views: Views = Views(smallest=0.2)
     recipe: Recipe = Recipe("adamw", lr=2e-3, weight_decay=0.05, warmup=0.1)
     batch: int = 256

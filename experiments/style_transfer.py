@@ -32,7 +32,7 @@ class Config:
     style: str = "starry_night"  # starry_night, the_scream, shipwreck, or the file of a picture
     style_weight: NonNegativeFloat = 5.0
     width: Annotated[int, Range(4)] = 96
-    depth: PositiveInt = 5  # residual blocks
+    depth: PositiveInt = 5  # residual blocks of the painter
     features: PositiveInt = 64  # channels of the first block of VGG; 64: pretrained, else random
     crop: Annotated[int, Range(16)] = 128  # pixels; a multiple of 8
     size: Annotated[int, Range(16)] = 256  # longer side of the style and of the test photographs

@@ -25,7 +25,7 @@ from dlcore.train import DataSource, Experiment, Model, Objective, Published, Re
 class Config:
     network: Literal["convlstm", "convolutional"] = "convlstm"
     width: PositiveInt = 32
-    layers: PositiveInt = 2
+    layers: PositiveInt = 2  # of the ConvLSTM
     hidden: PositiveInt = 96  # channels of the translator of the convolutional network
     canvas: Annotated[int, Range(8)] = 64
     frames_in: PositiveInt = 10

@@ -167,6 +167,8 @@ def _converse(conversation: Conversation, line_break: str) -> None:
         if line.startswith("/"):
             _note(f"there is no command {line.split()[0]}. {HELP}")
             continue
+        if not line.strip() and conversation.model.has_template:
+            continue  # no message
         begin = line_break if conversation.turn and not conversation.ends_line else ""
         if _add(conversation, begin, line, line_break):
             _show(conversation)

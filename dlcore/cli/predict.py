@@ -178,7 +178,8 @@ def _takes(predictor: Predictor | Generator) -> str:
 
 def _inputs(predictor: Predictor, options: PredictOptions) -> tuple[Iterator[Input | Unread], int]:
     """The inputs, absent files and texts first; and how many there are (0 where nobody knows)."""
-    lines, table = reads(predictor) == "lines", reads(predictor) == "table"
+    lines, texts = reads(predictor) == "lines", reads(predictor) == "texts"
+    table = texts or reads(predictor) == "table"
     if not lines and not table and (options.text or "-" in options.files):
         raise UsageError("this model reads files, not lines of text: name files")
     listed = in_folder(predictor)
@@ -200,9 +201,9 @@ def _inputs(predictor: Predictor, options: PredictOptions) -> tuple[Iterator[Inp
 
     def read() -> Iterator[Input | Unread]:
         yield from missing
-        if table and options.text:  # the first may name the columns
+        if table and options.text and not texts:  # the first may name the columns
             yield Input("the text", {}, text="\n".join(options.text))
-        for number, text in enumerate(options.text if lines else (), start=1):
+        for number, text in enumerate(options.text if lines or texts else (), start=1):
             yield Input(f"text {number}", {"line": number}, text=text)
         for path in paths:
             if path is None and table:

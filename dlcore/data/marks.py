@@ -7,8 +7,9 @@ import itertools
 import re
 import unicodedata
 
-# Zero-width joiners, which words and emoji have inside, and skin tones: no marks by category.
-_OTHERS = "\u200c\u200d\U0001f3fb-\U0001f3ff"
+# Zero-width joiners, which words and emoji have inside, skin tones, and the tags of flags such as
+# Scotland's: no marks by category.
+_OTHERS = "\u200c\u200d\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f"
 # Where Unicode has marks: looking at all of its planes would take ten times as long.
 _BLOCKS = range(0x300, 0x1F000), range(0xE0100, 0xE01F0)
 
@@ -17,8 +18,8 @@ _BLOCKS = range(0x300, 0x1F000), range(0xE0100, 0xE01F0)
 def pattern(template: str, ascii_only: bool) -> re.Pattern[str]:
     """Compiles a regular expression, in whose character classes MARKS stands for all marks.
 
-    Marks are accents, vowel signs, points, variation selectors, joiners and skin tones. They are
-    collected when the first text needs them, which takes as long as reading thousands of words.
+    Marks are accents, vowel signs, points, variation selectors, joiners, skin tones and tags. They
+    are collected when the first text needs them, which takes as long as reading thousands of words.
 
     Args:
         template: the regular expression.

@@ -12,7 +12,8 @@ from dlcore.data import marks
 
 # MARKS: see `marks.pattern`
 _LETTER, _RUN = r"\w[MARKS]*", r"\w[\wMARKS]*"
-_SYMBOL = r"[^\w\s](?:[MARKS]|(?<=\u200d)[^\w\s])*"
+_FLAG = "[\U0001f1e6-\U0001f1ff]{2}"  # a country's, two letters of its code
+_SYMBOL = rf"{_FLAG}|[^\w\s](?:[MARKS]|(?<=\u200d)[^\w\s])*"
 _WORD = f"{_RUN}|{_SYMBOL}"
 _TREEBANK = (
     rf"https?://\S+|[@#]{_RUN}|(?:{_LETTER}\.){{2,}}|(?i:{_RUN}(?=n['’]t\b)|n['’]t\b)"

@@ -287,10 +287,12 @@ def _read(predictor: Predictor, source: Input | Unread) -> list[_Item | Unread]:
             found = predictor.items(source.files, texts)
     except UsageError as error:
         return [Unread(source, str(error))]
-    if len(found) == 1:
+    if len(found) == 1 and not isinstance(found[0], UsageError):
         return [_Item(source.name, source.where, found[0])]
     return [
-        _Item(f"{source.name}:{number}", {**source.where, "item": number}, item)
+        Unread(source, str(item))
+        if isinstance(item, UsageError)
+        else _Item(f"{source.name}:{number}", {**source.where, "item": number}, item)
         for number, item in enumerate(found, start=1)
     ]
 

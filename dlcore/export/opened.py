@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from dlcore.errors import UsageError
 from dlcore.options import RunOptions
@@ -123,8 +125,19 @@ def opened(run: Described, last: bool = False) -> Opened:
                 f" {int(state.step)}: --last reads its newest checkpoint"
             )
     predictor = with_results(experiment.predictor, run.card.get("results") or {})
+    if predictor is not experiment.predictor and int(state.step) != (step := _measured(run.card)):
+        notes.append(
+            f"thresholds and calibrations of {folder} were chosen at step {step}, and its state is"
+            f" that of step {int(state.step)}: they may not fit it"
+        )
     experiment = dataclasses.replace(experiment, predictor=predictor)
     return Opened(folder, run.card, run.config, experiment, state, tuple(notes))
+
+
+def _measured(card: Mapping[str, Any]) -> int:
+    """The step of the state whose metrics are in a card."""
+    best = card.get("best") if card.get("status") == "done" else None
+    return int(best["step"] if best else card["step"])
 
 
 def _from_checkpoint(run: Described, experiment: Experiment, last: bool) -> State:

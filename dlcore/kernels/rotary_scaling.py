@@ -29,11 +29,12 @@ class Rope:
             ntk: `base` is multiplied by factor^(d / (d - 2)), so that the lowest frequency is
             divided by `factor` and the highest is unchanged (NTK-aware interpolation).
             yarn: frequencies with fewer than `slow` periods in `context` are divided by `factor`,
-            those with more than `fast` are unchanged, those between are mixed linearly; queries and
+            those with more than `fast` are unchanged, those between are mixed linearly in their
+            index i (in the paper linearly in the periods; libraries use the index); queries and
             keys are multiplied by 0.1 ln(factor) + 1 (Peng et al. 2023, eq. 22 and sec. 3.2-3.4).
         factor: ratio of the longer context to that of training, at least 1.
         context: tokens of the context in training, at least 1, for yarn alone.
-        fast, slow: periods in `context` between which yarn mixes.
+        fast, slow: periods in `context` between which yarn mixes; `slow` is the smaller.
 
     Raises:
         ValueError: a number outside its range.
@@ -57,6 +58,8 @@ class Rope:
             raise ValueError(f"scaling {self.scaling!r} is none of {', '.join(get_args(Scaling))}")
         if self.scaling == "yarn" and self.context < 1:
             raise ValueError("yarn needs `context`: the tokens of the context in training")
+        if self.scaling == "yarn" and self.slow >= self.fast:
+            raise ValueError(f"yarn needs slow below fast, not {self.slow} and {self.fast}")
         if self.scaling == "yarn" and self.base <= 1:
             raise ValueError(f"yarn needs a base above 1, not {self.base}")
 

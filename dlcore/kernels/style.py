@@ -15,12 +15,17 @@ def gram(x: Float[Array, "batch h w channels"]) -> Float[Array, "batch channels 
         x: activations [batch, h, w, channels], floating.
 
     Returns:
-        Symmetric matrices [batch, channels, channels], dtype of `x`.
+        Symmetric matrices [batch, channels, channels], dtype of `x`; computed in float32 or wider.
 
     Source: Gatys et al. 2016, eq. 3, divided by the number of positions.
     """
-    flat = x.reshape(x.shape[0], -1, x.shape[-1])
-    return flat.swapaxes(1, 2) @ flat / flat.shape[1]
+    flat = _wide(x).reshape(x.shape[0], -1, x.shape[-1])
+    return (flat.swapaxes(1, 2) @ flat / flat.shape[1]).astype(x.dtype)
+
+
+def _wide(x: Array) -> Array:
+    """Float32, or wider where `x` is: statistics over many positions need it."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def adain(
@@ -42,11 +47,13 @@ def adain(
     """
     mean, deviation = _moments(content, eps)
     style_mean, style_deviation = _moments(style, eps)
-    return (content - mean) / deviation * style_deviation + style_mean
+    styled = (_wide(content) - mean) / deviation * style_deviation + style_mean
+    return styled.astype(content.dtype)
 
 
 def _moments(x: Array, eps: float) -> tuple[Array, Array]:
-    """Mean and deviation over positions, [batch, 1, 1, channels] each."""
+    """Mean and deviation over positions, [batch, 1, 1, channels] each, float32 or wider."""
+    x = _wide(x)
     mean = x.mean((1, 2), keepdims=True)
     return mean, jnp.sqrt(((x - mean) ** 2).mean((1, 2), keepdims=True) + eps)
 
@@ -69,7 +76,8 @@ def instance_norm(
 
     Source: Ulyanov et al. 2016, eq. 4.
     """
-    scale, bias = (each[None, None, None].astype(x.dtype) for each in (scale, bias))
-    centred = x - x.mean((1, 2), keepdims=True)
+    wide = _wide(x)
+    scale, bias = (each[None, None, None].astype(wide.dtype) for each in (scale, bias))
+    centred = wide - wide.mean((1, 2), keepdims=True)
     variance = (centred * centred).mean((1, 2), keepdims=True)
-    return centred * jax.lax.rsqrt(variance + eps) * scale + bias
+    return (centred * jax.lax.rsqrt(variance + eps) * scale + bias).astype(x.dtype)

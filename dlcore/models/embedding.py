@@ -176,7 +176,8 @@ class Verifiers(nn.Module):
             row: each example's index [batch].
 
         Returns:
-            Embeddings of unit length [batch, folds, size], and cosines [batch, folds, classes].
+            Embeddings of unit length [batch, folds, size], and cosines [batch, folds, classes],
+            float32 or wider.
         """
         row = row if train else None
         batch, moves = len(x), bool(self.shifts) and not train
@@ -193,5 +194,7 @@ class Verifiers(nn.Module):
             normal = nn.initializers.normal(self.deviation)
             vectors = self.param(f"classes_{fold}", normal, shape, jnp.float32)
             embeddings.append(embedding)
-            cosines.append(embedding @ unit_length(vectors).astype(embedding.dtype).T)
+            wide = embedding.astype(jnp.promote_types(embedding.dtype, jnp.float32))
+            # margins and scales need angles more finely than bfloat16 has them
+            cosines.append(wide @ unit_length(vectors.astype(wide.dtype)).T)
         return jnp.stack(embeddings, 1), jnp.stack(cosines, 1)

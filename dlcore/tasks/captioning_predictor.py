@@ -70,7 +70,7 @@ class CaptionPredictor:
             UsageError: an array of another shape or dtype.
         """
         if isinstance(value, Image.Image):
-            return own.on_white(value, self._shape[0])
+            return own.on_white(image_decoding.of_pillow(value), self._shape[0])
         return image_decoding.of_value(value, self._shape)
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:

@@ -28,6 +28,7 @@ from dlcore.models.gpt_batch import Decoding, generate_batch, left_padded
 from dlcore.models.gpt_generation import generate
 from dlcore.models.speculative import generate_speculatively
 from dlcore.samples import Text
+from dlcore.tasks.language_modelling import decoded
 from dlcore.train.predictor import Answer
 from dlcore.train.step import State
 
@@ -266,8 +267,7 @@ class PromptPredictor:
         return new[: ends[0]] if len(ends) else new
 
     def _answer(self, prompt: str, new: np.ndarray, logp: list[float] | None) -> Answer:
-        # An embedding may have more rows than there are tokens.
-        text = self.tokenizer.decode(np.minimum(new, len(self.tokenizer) - 1))
+        text = decoded(self.tokenizer, new, self.start)
         record = {
             "prompt": prompt,
             "text": text,

@@ -11,14 +11,16 @@ _EACH = 30  # boxes of each class
 _FIELDS = ("boxes", "label", "count", "extent")
 _CHUNK = 256  # examples that are read at a time
 _STEP = 0.5  # distance of the boxes that are tried, in sizes of a box
+_SIDE = 64  # boxes that are tried along an axis at most
 
 
 def constant(source: Source, classes: int) -> Objects:
     """Computes the boxes of each class that most often match an object of it in training.
 
     Candidates are boxes of the class's median width and height, on a grid with steps of half of
-    these. The confidence of a box is the fraction of training images in which its IoU with an
-    object of the class is at least 0.5; the 30 most confident boxes of each class are kept.
+    these, or of a 64th of the canvas where that is more. The confidence of a box is the fraction of
+    training images in which its IoU with an object of the class is at least 0.5; the 30 most
+    confident boxes of each class are kept.
 
     Args:
         source: training examples, see `dlcore.data.sets.detection.load`; partners of theirs, as for
@@ -64,6 +66,7 @@ def _without_images(source: Source) -> Batch:
 def _grid(boxes: np.ndarray, extent: np.ndarray) -> np.ndarray:
     """Boxes of the median size all over an image, [n, 4]."""
     size = np.median(boxes[:, 2:] - boxes[:, :2], 0).astype(np.float64)
-    along = [np.arange(0, max(extent[i] - size[i], 0) + 1e-6, _STEP * size[i]) for i in (0, 1)]
+    steps = np.maximum(_STEP * size, extent / _SIDE)
+    along = [np.arange(0, max(extent[i] - size[i], 0) + 1e-6, steps[i]) for i in (0, 1)]
     left, top = (each.ravel() for each in np.meshgrid(*along))
     return np.stack([left, top, left + size[0], top + size[1]], 1)

@@ -92,10 +92,10 @@ class DetectionPredictor:
         """Converts an image of Pillow, or an array uint8 [height, width, 3], of any size.
 
         Raises:
-            UsageError: an array of another shape or dtype, or see `image_decoding.of_8_bits`.
+            UsageError: an array of another shape or dtype, or see `image_decoding.of_pillow`.
         """
         if isinstance(value, Image.Image):
-            return self._item(image_decoding.of_8_bits(value))
+            return self._item(image_decoding.of_pillow(value))
         array = np.asarray(value)
         if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3:
             raise UsageError(

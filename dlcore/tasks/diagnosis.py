@@ -15,6 +15,7 @@ from dlcore.data.splits import Splits
 from dlcore.metrics import diagnosis as metrics
 from dlcore.metrics.calibration import reliability
 from dlcore.metrics.known import Metric
+from dlcore.tasks.image_augmentation import Augment, shift_and_flip
 from dlcore.train.evaluators import Collected, Evaluator, Scored
 from dlcore.train.model import Logits, Model
 from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
@@ -99,6 +100,24 @@ def calibrated(model: Logits, temperature: Model) -> Logits:
         return temperature.on(params, extra, upcast), extra
 
     return scaled
+
+
+def shifted(max_shift: int) -> Augment:
+    """Returns an augmentation by random shifts of the examples that train the classifier.
+
+    Those with `calibrates` 1 stay as they are, since the temperature is for images like them.
+
+    Args:
+        max_shift: largest shift in pixels, in both dimensions; what a shift uncovers is 0.
+    """
+    shift = shift_and_flip(max_shift, flip=False)
+
+    def augmented(batch: Batch, key: Array) -> Batch:
+        calibrates = batch["calibrates"][:, None, None, None] > 0
+        image = jnp.where(calibrates, batch["image"], shift(batch, key)["image"])
+        return {**batch, "image": image}
+
+    return augmented
 
 
 def balanced_weights(class_counts: Sequence[int]) -> tuple[float, ...]:

@@ -43,6 +43,9 @@ class Assistant:
         model: the name of the GPT's parameters in the state.
         merged: (params of all models) -> parameters of the GPT, where only a part of it was tuned;
             None: those of `model`.
+
+    Raises:
+        UsageError: answers that leave no space for a message in the GPT's context.
     """
 
     size: Size
@@ -51,6 +54,13 @@ class Assistant:
     decoding: Decoding = GREEDY
     model: str = "net"
     merged: Callable[[Params], Tree] | None = None
+
+    def __post_init__(self) -> None:
+        if self.longest >= self.size.context:
+            raise UsageError(
+                f"answers of {self.longest} tokens leave no space for a message in a context of"
+                f" {self.size.context}: give a smaller --longest, or a larger --context"
+            )
 
     @property
     def end(self) -> int:

@@ -124,8 +124,10 @@ def evaluators(model: Logits, splits: Splits, smallest: int) -> list[Evaluator]:
 
     Args:
         model: computes logits [batch, height, width, 3] of `data.sets.instances.CLASSES`.
-        splits: of `data.sets.instances`.
-        smallest: instances of fewer pixels are left out.
+        splits: of `data.sets.instances`. Its images are continued by reflection to one size, and
+            `dlcore predict` continues an image to multiples of 64 pixels only: since the network
+            also reads means over an image, its probabilities differ a little.
+        smallest: found instances of fewer pixels are left out; true ones count.
     """
     sources = {name: splits[name] for name in ("validation", "test")}
 

@@ -21,7 +21,7 @@ from dlcore.samples.overlay import outlined
 from dlcore.tasks.instances import confidences, probabilities, separated
 from dlcore.tasks.instances_samples import FOUND, brightened
 from dlcore.train.model import Logits
-from dlcore.train.predictor import Answer
+from dlcore.train.predictor import Answer, each_once
 from dlcore.train.step import State
 
 _UNIT = 64  # sides are continued to a multiple, so that few programs are compiled
@@ -97,10 +97,10 @@ class InstancePredictor:
 
         Raises:
             UsageError: an array of another shape or dtype, or an empty one; or see
-                `image_decoding.of_8_bits`.
+                `image_decoding.of_pillow`.
         """
         if isinstance(value, Image.Image):
-            value = image_decoding.of_8_bits(value).convert("L")
+            value = image_decoding.of_pillow(value).convert("L")
         array = np.asarray(value)
         array = array[..., None] if array.ndim == 2 else array
         if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 1 or not array.size:
@@ -121,21 +121,21 @@ class InstancePredictor:
             (what `measured` returns, a `FoundInstances`) of each. "warning" is added where the mean
             of an image is above `brightest`, so that it is probably of another kind.
         """
-        answers: list[Answer] = []
-        for image in items:
-            height, width = image.shape[:2]
-            padded = reflected(image, -(-height // _UNIT) * _UNIT, -(-width // _UNIT) * _UNIT)
-            batch = {"image": padded[None], "row": np.zeros(1, np.int32)}
-            probability = probabilities(self.model, state, batch)[0, :height, :width]
-            found = separated(probability, self.options.smallest)
-            answer = measured(found, probability)
-            if image.mean() > self.brightest:
-                answer["warning"] = (
-                    f"the image has a mean of {image.mean():.0f}, and no training image more than"
-                    f" {self.brightest:.0f}: it is of another kind than the network was trained on"
-                )
-            answers.append((answer, FoundInstances("Found", image, found)))
-        return answers
+        return each_once(lambda image: self._answer(state, image), items)
+
+    def _answer(self, state: State, image: np.ndarray) -> Answer:
+        height, width = image.shape[:2]
+        padded = reflected(image, -(-height // _UNIT) * _UNIT, -(-width // _UNIT) * _UNIT)
+        batch = {"image": padded[None], "row": np.zeros(1, np.int32)}
+        probability = probabilities(self.model, state, batch)[0, :height, :width]
+        found = separated(probability, self.options.smallest)
+        answer = measured(found, probability)
+        if image.mean() > self.brightest:
+            answer["warning"] = (
+                f"the image has a mean of {image.mean():.0f}, and no training image more than"
+                f" {self.brightest:.0f}: it is of another kind than the network was trained on"
+            )
+        return answer, FoundInstances("Found", image, found)
 
     def line(self, answer: Mapping[str, Any]) -> str:
         """Formats an answer: number of instances, their median size, and the warning if any."""

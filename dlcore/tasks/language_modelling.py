@@ -14,6 +14,7 @@ from jaxtyping import Integer
 from dlcore.data.characters import Vocabulary
 from dlcore.data.checks import index_below
 from dlcore.data.tokenizer import Tokenizer
+from dlcore.errors import UsageError
 from dlcore.samples import Sample, Text
 from dlcore.train.model import Logits
 from dlcore.train.step import Batch, Extra, Loss, Mean, Out, Params, State, mean
@@ -65,6 +66,7 @@ def samples(
     tokenizer: Tokenizer,
     prompt: str = "\n",
     start: int | None = None,
+    longest: int | None = None,
 ) -> Callable[[State, Array], list[Sample]]:
     """Shows a text that the model generates.
 
@@ -74,23 +76,46 @@ def samples(
         tokenizer: of the model's tokens.
         prompt: beginning of the text; where a character vocabulary lacks any of its characters, the
             vocabulary's first character replaces the whole prompt.
-        start: a token before the prompt, such as the one between documents; None: none.
+        start: a token before the prompt, the one between documents; None: none.
+        longest: largest number of tokens of the prompt, `start` included; None: any number.
 
     Returns:
         (state, key) -> samples.
+
+    Raises:
+        UsageError: the prompt has more than `longest` tokens.
     """
+    beginning = prompt
+    if isinstance(tokenizer, Vocabulary) and not set(prompt) <= set(tokenizer.symbols):
+        beginning = tokenizer.symbols[0]
+    first = [] if start is None else [start]
+    given = np.asarray([*first, *tokenizer.encode(beginning)], np.int32)[None]
+    if longest is not None and given.shape[1] > longest:
+        raise UsageError(
+            f"--prompt has {given.shape[1]} tokens, and with a continuation {longest} fit into the"
+            " context: shorten it, or give a larger --context"
+        )
 
     def draw(state: State, key: Array) -> list[Sample]:
-        beginning = prompt
-        if isinstance(tokenizer, Vocabulary) and not set(prompt) <= set(tokenizer.symbols):
-            beginning = tokenizer.symbols[0]
-        encoded = [] if start is None else [start]
-        tokens = jnp.asarray([*encoded, *tokenizer.encode(beginning)], jnp.int32)[None]
-        generated = np.asarray(generate(state, tokens, key))[0, tokens.shape[1] :]
-        # An embedding can have more rows than there are tokens; such indices have no text.
-        return [Text(title, tokenizer.decode(np.minimum(generated, len(tokenizer) - 1)), beginning)]
+        generated = np.asarray(generate(state, jnp.asarray(given), key))[0, given.shape[1] :]
+        return [Text(title, decoded(tokenizer, generated, start), beginning)]
 
     return draw
+
+
+def decoded(tokenizer: Tokenizer, tokens: np.ndarray, start: int | None = None) -> str:
+    """Decodes generated tokens, int [n]; an empty line stands for each token `start`.
+
+    Args:
+        tokenizer: of the tokens. An embedding can have more rows than it has tokens; such indices
+            stand for its last one.
+        tokens: the tokens.
+        start: the one between documents; None: none.
+    """
+    tokens = np.minimum(tokens, len(tokenizer) - 1)
+    documents = np.split(tokens, np.flatnonzero(tokens == (-1 if start is None else start)))
+    texts = [tokenizer.decode(each[i > 0 :]) for i, each in enumerate(documents)]
+    return "\n\n".join(texts)
 
 
 def appended(

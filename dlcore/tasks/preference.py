@@ -62,8 +62,9 @@ def loss(
     """Returns the KTO loss of labelled answers (Ethayarajh et al. 2024); it trains the policy only.
 
     The reference point is the mean over the global batch of the log-ratio of `other`, the answer to
-    another context, or 0 where that is negative; with microbatches the loss raises UsageError when
-    it is called (`train.gather.all_rows`). Metrics: `log_ratio_right` and `log_ratio_wrong`, of
+    another context, or 0 where that is negative, so that an evaluated loss and `divergence` depend
+    on the batch size; with microbatches the loss raises UsageError when it is called
+    (`train.gather.all_rows`). Metrics: `log_ratio_right` and `log_ratio_wrong`, of
     right and of wrong answers in nats, and `divergence`, the reference point.
 
     Args:

@@ -37,11 +37,15 @@ METRICS = {
 def policies(policy: Model, folds: int) -> list[Model]:
     """Returns a policy for each fold: the given one for fold 0, and "fold_1", "fold_2", ...
 
+    All begin with the parameters of the first.
+
     Args:
         policy: computes logits of tokens.
         folds: number of folds.
     """
-    return [policy, *(dataclasses.replace(policy, name=f"fold_{k}") for k in range(1, folds))]
+    first = policy.init_as or policy.name
+    others = (dataclasses.replace(policy, name=f"fold_{k}", init_as=first) for k in range(1, folds))
+    return [policy, *others]
 
 
 def tuning(
@@ -71,8 +75,8 @@ def loss(policy: Model, reference: Model, beta: float, fold: int) -> Loss:
 
     In training it is over the pairs of the other folds, in evaluation over those of this fold.
     Pairs have weights by which each context counts alike. Metrics: `accuracy`, the fraction of
-    pairs whose right answer has the higher log-ratio, and `log_ratio_right` and `log_ratio_wrong`
-    in nats.
+    pairs whose right answer has the higher log-ratio (ties count half), and `log_ratio_right` and
+    `log_ratio_wrong` in nats.
 
     Args:
         policy, reference: compute logits of `tokens`; the reference has no objective. A batch has
@@ -86,7 +90,7 @@ def loss(policy: Model, reference: Model, beta: float, fold: int) -> Loss:
         same = batch["fold"] == fold
         counts = batch["mask"] * batch["pair_weight"] * (~same if train else same)
         metrics = {
-            "accuracy": mean(found.own > found.other, counts),
+            "accuracy": mean((jnp.sign(found.own - found.other) + 1) / 2, counts),
             "log_ratio_right": mean(found.own, counts),
             "log_ratio_wrong": mean(found.other, counts),
         }

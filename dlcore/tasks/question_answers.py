@@ -16,6 +16,7 @@ from dlcore.bounds import Range
 from dlcore.data.own import questions as own
 from dlcore.data.sets.question_windows import Encoder, Question, QuestionWindows, encoded
 from dlcore.data.sets.questions import mixed
+from dlcore.errors import UsageError
 from dlcore.samples import Part, PartWriter, Span
 from dlcore.tasks.questions import Found, collect, combined
 from dlcore.train.model import Logits
@@ -113,7 +114,6 @@ class QuestionPredictor:
     finder: Finder
     chosen: float = 0.0
     options: QuestionOptions = dataclasses.field(default_factory=QuestionOptions)
-    reads = "table"
     takes = own.TAKES
 
     def with_results(self, results: Mapping[str, Mapping[str, float]]) -> QuestionPredictor:
@@ -132,7 +132,12 @@ class QuestionPredictor:
         """The option, else `chosen`: below this probability of `answerable` there is no answer."""
         return self.chosen if self.options.threshold is None else self.options.threshold
 
-    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Question]:
+    @property
+    def reads(self) -> str:
+        """ "texts" where the option `question` is set, else "table", see `Predictor`."""
+        return "texts" if self.options.question else "table"
+
+    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Question | UsageError]:
         """Reads questions and their contexts from files, then from strings.
 
         Args:
@@ -141,12 +146,14 @@ class QuestionPredictor:
                 `question` plain texts, the contexts of that question.
             text: strings of one or more such lines, or with `question` plain texts.
 
+        Returns:
+            The questions, and in place of one that cannot be read a UsageError that names its line.
+
         Raises:
-            UsageError: a file cannot be read or is not in SQuAD's format, or a line is not such an
-                object; the message names the place.
+            UsageError: a file cannot be read or is not in SQuAD's format.
         """
         found = own.unanswered(files, text, self.options.question)
-        return [Question(question, context) for question, context in found]
+        return [each if isinstance(each, UsageError) else Question(*each) for each in found]
 
     def item(self, value: object) -> Question:
         """Converts a mapping with `question` and `context` to a question.

@@ -36,7 +36,19 @@ def load(pretrained: str, splits: Splits) -> dict[str, Weights]:
             " `dlcore train bert_english --preset clean`, which leaves them out",
             stacklevel=2,
         )
-    return weights.of(pretrained, {"net/text": "net/text"})
+    heads = {"heads": 4}  # of `models.reader.encoder_reader`
+    return weights.of(pretrained, {"net/text": "net/text"}, heads)
+
+
+def warn_of_tokens(splits: Splits) -> None:
+    """Warns that the subwords of assets/bert_english.json were counted in texts of the test."""
+    if isinstance(splits.test, QuestionWindows) and splits.test.info.name == NAME:
+        warnings.warn(
+            "the subwords are those of assets/bert_english.json, learned from english_text with"
+            f" its {TESTED}, paragraphs of SQuAD's development set, on which this run is tested."
+            " --pretrained RUN of `dlcore train bert_english --preset clean` has others",
+            stacklevel=2,
+        )
 
 
 def _reason(path: Path) -> str:

@@ -61,10 +61,10 @@ class MapPredictor:
 
         Raises:
             UsageError: the array is empty, not uint8, or of another shape; or see
-                `image_decoding.of_8_bits`.
+                `image_decoding.of_pillow`.
         """
         if isinstance(value, Image.Image):
-            return image_decoding.of_8_bits(value)
+            return image_decoding.of_pillow(value)
         array = np.asarray(value)
         image = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3))
         if array.dtype != np.uint8 or not image or 0 in array.shape:
@@ -92,7 +92,10 @@ class MapPredictor:
         batch = {"image": images, "row": np.arange(len(images), dtype=np.int32)}
         found = np.asarray(logits_of(self.model)(state.params, state.extra, batch))
         answers: list[Answer] = []
-        for image, logits in zip(items, found, strict=True):
+        for n, (image, logits) in enumerate(zip(items, found, strict=True)):
+            if n and image is items[n - 1]:  # a batch is padded by repeating its last item
+                answers.append(answers[-1])
+                continue
             labels = enlarged(logits, image.size[::-1])
             answer = self._answer(labels, logits)
             pixels = np.asarray(image.convert("RGB"))

@@ -19,6 +19,7 @@ from dlcore.data.own import questions as own
 from dlcore.data.own import stories as babi_files
 from dlcore.data.sets import babi
 from dlcore.data.sets.babi import Encoder, Stories, Story, words
+from dlcore.errors import UsageError
 from dlcore.samples import Sample, Span
 from dlcore.tasks import story_scores
 from dlcore.tasks.question_answers import Evidence
@@ -86,10 +87,14 @@ class StoryPredictor:
     model: Logits
     encoder: Encoder
     options: StoryOptions
-    reads = "table"
     takes = f"{own.TAKES}; or .txt files of bAbI's format"
 
-    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[StoryText]:
+    @property
+    def reads(self) -> str:
+        """ "texts" where the option `question` is set, else "table", see `Predictor`."""
+        return "texts" if self.options.question else "table"
+
+    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[StoryText | UsageError]:
         """Reads questions on stories from files, then from strings.
 
         Args:
@@ -98,17 +103,19 @@ class StoryPredictor:
                 option `question` plain texts, the contexts of that question.
             text: strings of one or more such lines, or with `question` plain texts.
 
+        Returns:
+            The stories, and in place of one that cannot be read a UsageError that names its line.
+
         Raises:
-            UsageError: a file cannot be read or has another format, or a line is not such an
-                object, with texts that are not blank; the message names the place.
+            UsageError: a file cannot be read or has another format.
         """
-        found, question = [], self.options.question
+        found, question = list[StoryText | UsageError](), self.options.question
         for file in files:
             if not question and babi_files.is_one(file):
                 found += [joined(story) for story in babi.of_file(file)]
             else:
-                found += [story_text(*each) for each in own.unanswered([file], [], question)]
-        return found + [story_text(*each) for each in own.unanswered([], text, question)]
+                found += _texts(own.unanswered([file], [], question))
+        return found + _texts(own.unanswered([], text, question))
 
     def item(self, value: object) -> StoryText:
         """Converts a mapping with `question` and `context` to a story.
@@ -167,6 +174,8 @@ class StoryPredictor:
         unknown = answer["unknown_words"]
         assert isinstance(unknown, list)
         note = f"  (unknown: {', '.join(unknown)})" if unknown else ""
+        if sentences := answer["sentences_left_out"]:
+            note += f"  (the first sentences were left out: {sentences})"
         if left_out := answer["words_left_out"]:
             note += f"  (the last words of long sentences were left out: {left_out})"
         return f"{said}  {answer['evidence']}{note}"
@@ -176,6 +185,10 @@ class StoryPredictor:
         return jax.jit(
             lambda state, batch: self.model(state.params, state.extra, batch, None, False)[0]
         )
+
+
+def _texts(found: Sequence[tuple[str, str] | UsageError]) -> list[StoryText | UsageError]:
+    return [each if isinstance(each, UsageError) else story_text(*each) for each in found]
 
 
 def story_text(question: str, context: str) -> StoryText:

@@ -19,7 +19,7 @@ from dlcore.samples import Images
 from dlcore.tasks.any_style import AnyStyle
 from dlcore.tasks.style_transfer import padded, shrunk
 from dlcore.train.model import Model
-from dlcore.train.predictor import Answer
+from dlcore.train.predictor import Answer, each_once
 from dlcore.train.step import State
 
 
@@ -55,18 +55,6 @@ def photograph_of(value: object) -> np.ndarray:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise UsageError(f"a photograph is uint8 [h, w, 3], and not {image.dtype} {image.shape}")
     return image
-
-
-def _each_once(answer: Callable[[np.ndarray], Answer], items: Sequence[np.ndarray]) -> list[Answer]:
-    """Answers to photographs, which have different sizes.
-
-    A batch is padded by repeating its last item, which is painted once.
-    """
-    done: dict[int, Answer] = {}
-    for each in items:
-        if id(each) not in done:
-            done[id(each)] = answer(each)
-    return [done[id(each)] for each in items]
 
 
 def _read(file: Path) -> np.ndarray:
@@ -134,7 +122,7 @@ class StylePredictor:
             ({"style", "strength", "width", "height"}, an `Images` of one picture) of each; "width"
             and "height" are those of the picture, after the reduction to `options.longest` if any.
         """
-        return _each_once(functools.partial(self._answer, state), items)
+        return each_once(functools.partial(self._answer, state), items)
 
     def _answer(self, state: State, photograph: np.ndarray) -> Answer:
         o = self.options
@@ -189,7 +177,7 @@ class AnyStylePredictor:
         Raises:
             UsageError: `options.style` is empty, or its file is no picture.
         """
-        return _each_once(functools.partial(self._answer, state), items)
+        return each_once(functools.partial(self._answer, state), items)
 
     def _answer(self, state: State, photograph: np.ndarray) -> Answer:
         o, style = self.options, self._style

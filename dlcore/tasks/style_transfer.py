@@ -137,19 +137,23 @@ class Perceptual:
         Returns:
             "content", "style" and "total" = content + style_weight * style, [batch] each.
         """
-        found = self.vgg.on(params, extra, made)
-        expected = self.vgg.on(params, extra, photograph)[CONTENT]
-        style = jnp.zeros(len(made), made.dtype)
+        found, expected = (self._features(params, extra, x) for x in (made, photograph))
+        style = jnp.zeros(len(made), found[CONTENT].dtype)
         if style_of is None:
             targets = {k: x[None] for k, x in self.grams.on(params, extra).items()}
         else:
-            targets = {k: gram(x) for k, x in self.vgg.on(params, extra, style_of).items()}
+            targets = {k: gram(x) for k, x in self._features(params, extra, style_of).items()}
         for layer, target in targets.items():
             error = ((gram(found[layer]) - target) ** 2).sum((1, 2))
             style = style + error / (target**2).sum((1, 2)) / len(STYLE)
-        error = ((found[CONTENT] - expected) ** 2).sum((1, 2, 3))
-        content = error / (expected**2).sum((1, 2, 3))
+        error = ((found[CONTENT] - expected[CONTENT]) ** 2).sum((1, 2, 3))
+        content = error / (expected[CONTENT] ** 2).sum((1, 2, 3))
         return {"content": content, "style": style, "total": content + self.style_weight * style}
+
+    def _features(self, params: Params, extra: Extra, pictures: Array) -> dict[str, Array]:
+        """Activations of pictures, float32 or wider."""
+        found = self.vgg.on(params, extra, pictures)
+        return {k: x.astype(jnp.promote_types(x.dtype, jnp.float32)) for k, x in found.items()}
 
 
 def loss(painter: Model, perceptual: Perceptual) -> Loss:

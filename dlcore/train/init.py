@@ -24,8 +24,8 @@ def initial(
 ) -> tuple[State, Callable[[], State]]:
     """Returns the abstract state of step 0, and a function that creates the real one.
 
-    The key of each model is folded with its name, so that adding a model does not change the
-    initialisation of the others.
+    The key of each model is folded with its name (or its `Model.init_as`), so that adding a model
+    does not change the initialisation of the others.
 
     Args:
         experiment: models and objectives.
@@ -79,8 +79,12 @@ def state_of(experiment: Experiment, seed: int | Integer[Array, ""], batch: Batc
     """
     # The largest uint32: no step reaches it, so that no step uses the same key.
     key = jax.random.fold_in(jax.random.key(seed), jnp.uint32(2**32 - 1))
+    keys = {
+        each.name: jax.random.fold_in(key, zlib.crc32((each.init_as or each.name).encode()))
+        for each in experiment.models
+    }
     variables = {
-        name: dict(initialise(jax.random.fold_in(key, zlib.crc32(name.encode())), batch))
+        name: dict(initialise(keys[name], batch))
         for name, initialise in init_of(experiment.models).items()
     }
     params = {

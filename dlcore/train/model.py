@@ -47,6 +47,8 @@ class Model:
             in `extra`.
         unrounded: positions of the arguments that are never rounded, see below; the network casts
             what it computes of them.
+        init_as: the name from which the key of the initialisers is derived; "": `name`. Two models
+            of one network with the same `init_as` begin with the same parameters.
 
     Precision: where all floating parameters of the module are bfloat16 (`--precision bf16`), the
     float32 arrays among the arguments are cast to bfloat16 after `inputs`, but those of
@@ -60,6 +62,7 @@ class Model:
     output: Callable[[Tree, Batch], Tree] | None = None
     collect: str = ""
     unrounded: tuple[int, ...] = ()
+    init_as: str = ""
 
     def init(self, key: PRNGKeyArray, batch: Batch) -> dict[str, Tree]:
         """Initialises the network's variables.

@@ -27,9 +27,10 @@ class Predictor(Protocol):
     it by the flags that the user gave.
 
     A predictor may have further members:
-        reads: "files" (the default), "lines" or "table". With "lines", text files, `-` and `--text`
-            are passed to `items` as text, one line at a time, and no files are. With "table", files
-            are passed as files, and `-` and `--text` as one text.
+        reads: "files" (the default), "lines", "table" or "texts". With "lines", text files, `-` and
+            `--text` are passed to `items` as text, one line at a time, and no files are. With
+            "table" files are passed as files, and `-` and all texts after `--text` as one text;
+            with "texts" each text after `--text` is one of its own.
         takes: what to name on the command line, in words, where `reads` does not say it: "name JSON
             lines ..." is shown where nothing to answer was named.
         column: with "lines" the column of a table that is read ("text" by default).
@@ -59,7 +60,8 @@ class Predictor(Protocol):
 
         Called with one file (or `files_per_item` files), or with one text, at a time: a line where
         `reads` is "lines", all lines together where it is "table". A file or a text may have
-        several items, such as the rows of a table.
+        several items, such as the rows of a table. In place of an item that cannot be read there
+        may be the UsageError that says why: the others are answered all the same.
 
         Args:
             files: paths; empty where text is given.
@@ -107,6 +109,22 @@ class Generator(Protocol):
         """
 
 
+def each_once(answer: Callable[[P], Answer], items: Sequence[P]) -> list[Answer]:
+    """Answers items one by one, such as images of different sizes, and each object only once.
+
+    The last batch of a command is padded by repeating its last item.
+
+    Args:
+        answer: item -> its answer.
+        items: of a batch.
+    """
+    done: dict[int, Answer] = {}
+    for each in items:
+        if id(each) not in done:
+            done[id(each)] = answer(each)
+    return [done[id(each)] for each in items]
+
+
 def with_options(predictor: Anyone, options: Dataclass) -> Anyone:
     """Returns a copy of a predictor whose attribute `options` is replaced."""
     if dataclasses.is_dataclass(predictor) and not isinstance(predictor, type):
@@ -128,7 +146,7 @@ def with_results(predictor: P, results: Mapping[str, Mapping[str, float]]) -> P:
 
 
 def reads(predictor: Predictor | Generator) -> str:
-    """Returns whether a predictor reads "files", "lines" or a "table"."""
+    """Returns what a predictor reads: "files", "lines", a "table" or "texts"."""
     return str(getattr(predictor, "reads", "files"))
 
 

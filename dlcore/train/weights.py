@@ -170,16 +170,43 @@ class Weights:
     subtree: str
 
 
-def of(path: str, subtrees: Mapping[str, str]) -> dict[str, Weights]:
+def of(
+    path: str, subtrees: Mapping[str, str], same: Mapping[str, int] | None = None
+) -> dict[str, Weights]:
     """Returns the entries of `Experiment.load` for pretrained weights, {} for an empty path.
 
     Args:
         path: a file or a run, see `Weights`; "": nothing is pretrained.
         subtrees: {"model/path" in the experiment: path of the parameters in `path`}.
+        same: fields of the config, such as the number of heads, that the shapes of parameters do
+            not show; they are compared with those of the run `path`, if its folder is there.
+
+    Raises:
+        UsageError: the run was trained with another value of a field of `same`.
     """
     if not path:
         return {}
+    card = Path(path) / "card.json"
+    if same and card.is_file():
+        config = json.loads(card.read_text(encoding="utf-8")).get("config", {})
+        check_same({name: config[name] for name in same if name in config}, same)
     return {target: Weights(Path(path), subtree) for target, subtree in subtrees.items()}
+
+
+def check_same(trained: Mapping[str, int], config: Mapping[str, int]) -> None:
+    """Raises UsageError where a field of a config is not as pretrained weights need it.
+
+    Args:
+        trained: fields of the config with which the weights were trained.
+        config: the same fields of the config that loads them, and others.
+    """
+    for name, value in trained.items():
+        if config[name] != value:
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(
+                f"the pretrained weights were trained with {flag} {value}, and would compute"
+                f" something else with {config[name]}: give {flag} {value}, or train without them"
+            )
 
 
 def with_loaded(

@@ -15,6 +15,8 @@ import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -236,3 +238,17 @@ def test_a_turn_begins_on_a_line_of_its_own(
     monkeypatch.setattr(sys, "stdin", io.StringIO("b\nc\n"))
     chat._converse(talking, "\n")
     assert SYMBOLS.decode(np.array(talking.tokens)) == text
+
+
+def test_a_blank_line_is_no_message_of_a_dialogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    received: list[str] = []
+    model = SimpleNamespace(has_template=True)
+    talking: Any = SimpleNamespace(model=model, turn=0, ends_line=True)
+    monkeypatch.setattr(chat, "_add", lambda _, begin, line, end: received.append(line))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n  \nhello\n"))
+    chat._converse(talking, "")
+    assert received == ["hello"]
+    model.has_template = False
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\nhello\n"))
+    chat._converse(talking, "\n")
+    assert received == ["hello", "", "hello"]

@@ -51,6 +51,33 @@ def test_rows_come_from_files_standard_input_and_texts(
         answered()
 
 
+class Asked(Table):
+    """A predictor of rows, one of which cannot be read, or of texts of their own."""
+
+    def items(self, files: Any, text: Any) -> list[Any]:
+        if self.reads == "texts":
+            return [rows.read([], ["a,b", f"{len(each)},1"], ["a", "b"])[0] for each in text]
+        first, second = rows.read(files, text, ["a", "b"])
+        return [first, UsageError("line 3 is blank"), second]
+
+
+def test_a_row_that_cannot_be_read_leaves_the_others(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "a.csv").write_text("a,b\n1,2\n3,4\n")
+    file, predictor = str(tmp_path / "a.csv"), Asked()
+    assert predict._answer(predictor, None, predict.PredictOptions(files=(file,))) == 3  # type: ignore[arg-type]
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [f"{file}:1: 3", f"{file}:3: 7"]
+    assert f"skipped: {file}: line 3 is blank" in said.err
+
+
+def test_texts_of_their_own_are_answered_one_by_one(capsys: Capture) -> None:
+    predictor = Asked()
+    predictor.reads = "texts"
+    options = predict.PredictOptions(text=("one", "three"))
+    assert predict._answer(predictor, None, options) == 0  # type: ignore[arg-type]
+    assert capsys.readouterr().out.splitlines() == ["4", "6"]
+
+
 def typed(content: bytes) -> io.TextIOWrapper:
     """A standard input."""
     return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8")

@@ -42,7 +42,8 @@ def test_a_mark_joins_no_symbol_to_the_next_word() -> None:
 def test_all_marks_of_unicode_are_among_them() -> None:
     every = "".join(map(chr, range(sys.maxunicode + 1)))
     marks = {c for c in every if unicodedata.category(c)[0] == "M"}
-    others = {"\u200c", "\u200d", *map(chr, range(0x1F3FB, 0x1F400))}
+    tags = map(chr, range(0xE0020, 0xE0080))
+    others = {"\u200c", "\u200d", *map(chr, range(0x1F3FB, 0x1F400)), *tags}
     assert {*pattern("[MARKS]", False).findall(every)} == marks | others
 
 

@@ -11,6 +11,10 @@ pytestmark = pytest.mark.quick
 TEXT = "Zoe\u0301's\u00a0café — 👩🏽\u200d🚀 paid $1,000!\r\n"
 
 
+def _of(text: str) -> list[str]:
+    return [text[start:end] for start, end in word_spans.words_of(text)]
+
+
 def test_offsets_point_into_the_text() -> None:
     found = word_spans.words(TEXT)
     assert [TEXT[a:b] for a, b in found.spans] == found.words
@@ -18,6 +22,9 @@ def test_offsets_point_into_the_text() -> None:
         *("Zoe\u0301", "'", "s", "café", "—", "👩🏽\u200d🚀", "paid", "$", "1", ",", "000", "!")
     ]
     assert word_spans.words(" \n").spans.shape == (0, 2)
+    flags = "🇩🇪🇫🇷", "🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"
+    for split in (word_spans.words(" ".join(flags)).words, [*_of(" ".join(flags))]):
+        assert split == ["🇩🇪", "🇫🇷", flags[1]]
 
 
 def test_a_span_of_characters_touches_words() -> None:

@@ -85,6 +85,8 @@ def test_numbers_outside_their_range_are_refused() -> None:
         Rope(scaling="yarn")
     with pytest.raises(ValueError, match="yarn needs a base above 1"):
         Rope(base=1.0, scaling="yarn", context=8)
+    with pytest.raises(ValueError, match=r"yarn needs slow below fast, not 4\.0 and 4\.0"):
+        Rope(scaling="yarn", context=8, fast=4.0, slow=4.0)
     assert Rope(fraction=0.29).rotated(200) == 58
     for fraction in (0.4, 0.1):
         with pytest.raises(ValueError, match="features are none"):

@@ -47,6 +47,20 @@ def test_evaluation_averages_directions_of_copies_and_training_sees_the_image_al
     np.testing.assert_array_equal(trained, apply(plain, variables, IMAGES, train=True, row=row)[0])
 
 
+@pytest.mark.slow
+def test_cosines_are_not_rounded_to_bfloat16() -> None:
+    net = Verifiers(1, 3, ConvEmbedder((4,), 5))
+    variables = init(net, jax.random.key(1), IMAGES)
+    rounded = jax.tree.map(lambda x: x.astype(jnp.bfloat16), variables)
+    embedding, cosine = apply(net, rounded, IMAGES.astype(jnp.bfloat16))
+    assert embedding.dtype == jnp.bfloat16
+    assert cosine.dtype == jnp.float32
+    vectors = np.asarray(rounded["params"]["classes_0"], np.float64)
+    vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
+    expected = np.asarray(embedding[:, 0], np.float64) @ vectors.T
+    np.testing.assert_allclose(cosine[:, 0], expected, atol=1e-5)
+
+
 def test_a_local_embedding_begins_as_the_image_and_depends_on_what_is_near() -> None:
     net = LocalEmbedder((4,), 2)
     variables = init(net, jax.random.key(1), IMAGES, None)

@@ -19,6 +19,7 @@ from dlcore.models.gpt import GPT, Size
 from dlcore.models.gpt_batch import Decoding, generate_batch
 from dlcore.models.gpt_generation import generate
 from dlcore.tasks import continuation
+from dlcore.tasks.language_modelling import decoded, samples
 from dlcore.train.predictor import with_options
 from dlcore.train.step import State
 from tests.models.compiled import apply
@@ -42,6 +43,20 @@ def test_length_and_temperature_are_those_of_the_call_or_else_the_bound_ones() -
     continued(STATE, "prompt", "key", 7, 0.0, 1, 0.9)
     begin = ("the size", "the parameters", "prompt", "key")
     assert calls == [(*begin, 30, 0.8, 5), (*begin, 7, 0.8, 5), (*begin, 7, 0.0, 1, 0.9)]
+
+
+def test_documents_that_follow_one_another_are_parted() -> None:
+    tokens = np.array([1, 2, 0, 3, 0, 0, 9])  # an index beyond the vocabulary is its last token
+    assert decoded(SYMBOLS, tokens, 0) == "ab\n\nc\n\n\n\ni"
+    assert decoded(SYMBOLS, tokens[:2], 0) == decoded(SYMBOLS, tokens[:2]) == "ab"
+    assert decoded(SYMBOLS, tokens[:0], 0) == ""
+
+
+def test_a_prompt_that_does_not_fit_is_refused_before_training() -> None:
+    generate: Any = None
+    with pytest.raises(UsageError, match="--prompt has 4 tokens, and with a continuation 3 fit"):
+        samples("Text", generate, SYMBOLS, "abc", 0, 3)
+    samples("Text", generate, SYMBOLS, "abc", 0, 4)
 
 
 SYMBOLS = Vocabulary("\nabcdefghij")

@@ -10,7 +10,7 @@ import pytest
 
 from dlcore.data.sets import detection as sets
 from dlcore.data.source import Arrays, arrays
-from dlcore.tasks.detection_baseline import constant
+from dlcore.tasks.detection_baseline import _grid, constant
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +47,16 @@ def test_it_is_right_where_all_images_are_alike(train: Any) -> None:
     assert constant(arrays("a", "1", "train", repeated), CLASSES).confidence.max() == 1
     without = arrays("a", "1", "train", {**repeated, "count": np.zeros(4, np.int32)})
     assert len(constant(without, CLASSES).boxes) == 0
+
+
+def test_tiny_boxes_are_not_tried_at_every_pixel(train: Any) -> None:
+    one = {name: array.copy() for name, array in train.gather(np.zeros(1, int)).items()}
+    left, top = one["boxes"][0, 0, :2]
+    one["boxes"][0, 0] = left, top, left + 0.1, top + 0.1
+    one["count"][0] = 1
+    grid = _grid(one["boxes"][0, :1], one["extent"][0])
+    assert 1000 < len(grid) <= 65 * 65
+    assert len(constant(arrays("a", "1", "train", one), CLASSES).boxes) == 30
 
 
 def test_few_images_are_read_at_a_time_and_none_for_mosaics_or_from_arrays(train: Any) -> None:

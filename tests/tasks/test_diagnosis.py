@@ -80,6 +80,17 @@ def test_the_loss_weighs_the_classes() -> None:
     assert float(accuracy.total / accuracy.weight) == pytest.approx(right, rel=1e-6)
 
 
+def test_examples_for_the_temperature_are_not_shifted() -> None:
+    image = np.random.default_rng(0).integers(1, 255, (40, 6, 6, 1), np.uint8)
+    batch = {**batch_of(40), "image": image}
+    found = jax.jit(diagnosis.shifted(2))(batch, jax.random.key(0))
+    same = (np.asarray(found["image"]) == image).all((1, 2, 3))
+    assert found["image"].dtype == jnp.uint8
+    assert same[batch["calibrates"] == 1].all()
+    assert not same[batch["calibrates"] == 0].all()
+    np.testing.assert_array_equal(found["label"], batch["label"])
+
+
 def fit_temperature(logits: np.ndarray, true: np.ndarray) -> float:
     """Fits the temperature T that minimises the cross-entropy of softmax(logits / T).
 

@@ -66,6 +66,11 @@ def test_predicted_answers_do_not_depend_on_the_batch(flags: dict[str, float]) -
             predictor.items([], [text])
 
 
+def test_an_answer_leaves_space_for_a_message() -> None:
+    with pytest.raises(UsageError, match="leave no space for a message in a context of"):
+        dataclasses.replace(ASSISTANT, longest=ASSISTANT.size.context)
+
+
 def test_one_likeliest_token_is_the_greedy_answer() -> None:
     predictor = dialogue_assistant.predictor(ASSISTANT)
     (prompt,) = predictor.items([], ["Hello"])

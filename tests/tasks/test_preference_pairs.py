@@ -51,9 +51,11 @@ def value(rows: list[int], train: bool, **same: Any) -> Any:
 
 @pytest.mark.slow
 def test_a_policy_that_is_its_reference_loses_log_2_and_only_it_has_a_gradient() -> None:
-    assert [each.name for each in FOLDS] == ["net", "fold_1"]
+    assert [(each.name, each.init_as) for each in FOLDS] == [("net", ""), ("fold_1", "net")]
     out, slope = value([0, 1, 2, 3], True, fold_1=params()["reference"])
     assert out.loss.total / out.loss.weight == pytest.approx(np.log(2), rel=1e-6)
+    accuracy = out.metrics["accuracy"]
+    assert accuracy.total / accuracy.weight == 0.5, "ties count half"
     moved = {
         name for name in slope if any(np.asarray(x).any() for x in jax.tree.leaves(slope[name]))
     }

@@ -34,6 +34,11 @@ def test_stories_show_what_was_attended_to(tmp_path: Path, monkeypatch: pytest.M
     assert answer["unknown_words"] == ["is", "left", "ran", "sat", "where", "émile"]
     assert answer["sentences_left_out"] == 2
     assert each.line(answer).startswith("Where is Mary?  garden  0.953  Mary left  (unknown: is,")
+    assert each.line(answer).endswith("émile)  (the first sentences were left out: 2)")
+    good, bad = each.items([], [f'{line}\n{{"question": "Who?"}}'])
+    assert good == each.items([], [line])[0]
+    assert isinstance(bad, UsageError)
+    assert "the text, line 2: there is no 'context'" in str(bad)
     story = each.item({"question": "Who?", "context": text}).story
     assert story.sentences[1:4] == ("Mary ran 👩🏽\u200d🚀!", "Émile sat.", "Mary left")
     story = Story(1, ("a", "bc", "d"), "?", "x")
@@ -61,6 +66,7 @@ def test_one_question_for_plain_texts(tmp_path: Path) -> None:
     file.write_text("1 Mary left.\nJohn ran. He fell.")  # a number does not make it bAbI's format
     (story,) = each.items([file], [])
     assert story.story.question == "Who left?"
+    assert each.reads == "texts"
     assert story.story.sentences == ("1 Mary left.", "John ran.", "He fell.")
     assert each.items([], ["John ran."]) == [stories.story_text("Who left?", "John ran.")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from types import SimpleNamespace
 
@@ -19,7 +20,7 @@ from dlcore.data.splits import Splits
 from dlcore.errors import UsageError
 from dlcore.models.layers import BatchNorm
 from dlcore.train.experiment import Experiment
-from dlcore.train.init import initial
+from dlcore.train.init import initial, state_of
 from dlcore.train.model import Model
 from dlcore.train.step import Objective, State
 from dlcore.train.weights import load_subtree
@@ -75,6 +76,16 @@ def test_a_part_keeps_its_bits_when_others_come_go_or_change_places() -> None:
         np.testing.assert_array_equal(kernel(together, "net"), kernel(alone, "net"))
         other = next(name for name in names if name != "net")
         assert (kernel(together, other) != kernel(together, "net")).all()
+
+
+@pytest.mark.slow
+def test_models_of_one_key_begin_alike() -> None:
+    pair = experiment(["net", "reference"], ["net"])
+    pair.models[1] = dataclasses.replace(pair.models[1], init_as="net")
+    batch = SOURCE.gather(np.arange(8))
+    state = jax.jit(lambda batch: state_of(pair, 0, batch))(batch)
+    np.testing.assert_array_equal(kernel(state, "reference"), kernel(state, "net"))
+    np.testing.assert_array_equal(kernel(state, "net"), kernel(made(["net"])[1], "net"))
 
 
 @pytest.mark.slow

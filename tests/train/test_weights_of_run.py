@@ -30,6 +30,17 @@ def test_the_folder_of_a_run_is_a_source_of_parameters(tmp_path: Path) -> None:
     np.testing.assert_array_equal(part["dense"]["kernel"], kept["net"]["dense"]["kernel"])
 
 
+def test_fields_that_shapes_do_not_show_are_those_of_the_run(tmp_path: Path) -> None:
+    (tmp_path / "card.json").write_text('{"config": {"heads": 4, "width": 8}}')
+    same = {"heads": 4, "kv_heads": 2}  # the run has no flag of the second
+    assert weights.of(str(tmp_path), {"net": "net"}, same)["net"] == Weights(tmp_path, "net")
+    with pytest.raises(UsageError, match=r"trained with --heads 4, .* with 8: give --heads 4"):
+        weights.of(str(tmp_path), {"net": "net"}, {"heads": 8})
+    assert weights.of(str(tmp_path / "gone"), {"net": "net"}, {"heads": 8})
+    with pytest.raises(UsageError, match="--kv-heads 2"):
+        weights.check_same({"kv_heads": 2}, {"kv_heads": 1})
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     for content in (None, b"damaged"):
         if content is not None:

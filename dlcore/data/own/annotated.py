@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -115,10 +116,26 @@ class Annotated:
                 )
         self.by_hash = missing
 
+    def _refuse_shared(self) -> None:
+        """Adds a problem for each pair of splits with a file in common."""
+        files = {
+            split: {picture.file.resolve() for picture in pictures}
+            for split, pictures in self.splits.items()
+        }
+        for one, other in itertools.combinations(files, 2):
+            if both := sorted(files[one] & files[other]):
+                self.problems.append(
+                    f"{self.path}: {len(both)} files are in {one} and in {other}, such as"
+                    f" {both[0]}: what is measured there would be what was trained on; give each"
+                    " split files of its own, or leave a split out (a tenth of train takes its"
+                    " place)"
+                )
+
     def check(self, most: int) -> None:
         """Adds a problem for each class without a box in train, and each image with too many boxes.
 
-        A train split without images is a problem too, and another split without any box.
+        A train split without images is a problem too, another split without any box, and a file
+        that is in two splits.
 
         Args:
             most: largest number of boxes of an image.
@@ -126,6 +143,7 @@ class Annotated:
         if not self.splits.get("train"):
             self.problems.append(f"{self.path} has no images for train: add some")
             return
+        self._refuse_shared()
         seen = {each.label for picture in self.splits["train"] for each in picture.boxes}
         cut = f" ({' and '.join(self.by_hash)} are cut from it by hash)" if self.by_hash else ""
         for label, name in enumerate(self.classes):

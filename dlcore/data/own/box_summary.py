@@ -69,9 +69,8 @@ def summary(path: Path) -> Summary:
             arrays = annotated.example(picture, _CANVAS, most, problems)
             if len(problems) > before:
                 continue
-            contents.append(
-                (split, picture.where, hashlib.sha256(arrays["image"].tobytes()).hexdigest(), "")
-            )
+            digest = hashlib.sha256(picture.file.read_bytes()).hexdigest()
+            contents.append((split, picture.where, digest, ""))
             boxes = arrays["boxes"][: arrays["count"]]
             sizes += list((boxes[:, 2:] - boxes[:, :2]) / arrays["scale"])
             if len(examples) < SHOWN and split == "train":

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -123,6 +124,7 @@ def load(path: Path, size: int) -> OwnCaptions:
     found.refuse()
     found.divide(lambda rows: image_cache.digests([Path(example.values[0]) for example in rows]))
     found.refuse()
+    _warn_of_several(found)
     decoded = {
         split: _decoded(path.resolve().name, found.named(split), examples, size)
         for split, examples in found.splits.items()
@@ -132,6 +134,18 @@ def load(path: Path, size: int) -> OwnCaptions:
         for split, examples in found.splits.items()
     }
     return OwnCaptions(decoded, captions, found.by_hash)
+
+
+def _warn_of_several(found: Found) -> None:
+    """Warns of pictures of validation and test with several captions."""
+    rows = [e.values[0] for split, each in found.splits.items() if split != "train" for e in each]
+    if several := len(rows) - len({*rows}):
+        warnings.warn(
+            f"{found.path}: {several:,} of {len(rows):,} rows of validation and test are further"
+            " captions of a picture: each row is compared with its own caption alone, so that BLEU"
+            " and CIDEr are lower than those with all captions of a picture as references",
+            stacklevel=3,
+        )
 
 
 def read(file: Path, size: int) -> np.ndarray:

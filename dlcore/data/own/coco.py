@@ -22,7 +22,8 @@ def find(path: Path) -> Annotated:
 
     Returns:
         The images by split, all under "train" for a single file. Faults of the contents, such as a
-        missing image or an unknown category, are in its `problems`; `iscrowd` boxes are left out.
+        missing image or an unknown category, are in its `problems`; `iscrowd` boxes are left out:
+        what is found in a crowd counts as wrong, where COCO's own evaluation ignores it.
 
     Raises:
         UsageError: no such path, a folder without .json files or with several where one is

@@ -27,14 +27,14 @@ def summary(path: Path) -> Summary:
     if not any(found.splits.values()):
         found.refuse()
         raise UsageError(f"{path} holds no dialogues")
-    found.divide(dialogues.contexts if rewarded else first_values)
+    found.divide(dialogues.beginnings if rewarded else first_values)
     every = [dialogues.parse(example.values[0]) for _, example in found.items()]
     lines = [f"dialogues that can be read: {len(every):,}, messages: {sum(map(len, every)):,}"]
     if rewarded:
         right = sum(example.values[1] == "1" for _, example in found.items())
         lines.append(f"labelled answers: {right:,} right, {len(every) - right:,} wrong")
     if found.by_hash:
-        key = "context of the answer" if rewarded else "dialogue"
+        key = "user's first message" if rewarded else "dialogue"
         lines.append(f"cut from train by the hash of the {key}: {' and '.join(found.by_hash)}")
     same = duplicates(
         (split, example.where, example.values[0], "") for split, example in found.items()

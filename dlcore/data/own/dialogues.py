@@ -102,8 +102,8 @@ def load(path: Path) -> tuple[Found, dict[str, list[Dialogue]]]:
 def load_rewarded(path: Path) -> tuple[Found, dict[str, list[tuple[Dialogue, int]]]]:
     """Loads the dialogues of a path whose last messages are labelled as right or wrong answers.
 
-    Missing splits are cut from train by the hash of the messages before the last, so that all
-    answers to one context are in one split.
+    Missing splits are cut from train by the hash of the first message of the user (`begins`), so
+    that the answers of one dialogue are in one split.
 
     Args:
         path: see `find`; each line needs `reward`.
@@ -117,7 +117,7 @@ def load_rewarded(path: Path) -> tuple[Found, dict[str, list[tuple[Dialogue, int
     """
     found = find(path, rewarded=True)
     found.refuse()
-    found.divide(contexts)
+    found.divide(beginnings)
     found.refuse()
     return found, {
         split: [(parse(text), int(reward)) for text, reward in (each.values for each in examples)]
@@ -125,9 +125,18 @@ def load_rewarded(path: Path) -> tuple[Found, dict[str, list[tuple[Dialogue, int
     }
 
 
-def contexts(examples: Sequence[Example]) -> list[str]:
-    """Returns each example's messages before the last one as JSON: its key for `divide`."""
-    return [to_json(parse(example.values[0])[:-1]) for example in examples]
+def begins(dialogue: Dialogue) -> str:
+    """Returns the first message of the user in a dialogue; "": there is none."""
+    return next((message.content for message in dialogue if message.role == "user"), "")
+
+
+def beginnings(examples: Sequence[Example]) -> list[str]:
+    """Returns the first message of the user of each example, its key for `divide`.
+
+    Of a dialogue without one these are its messages before the last, as JSON.
+    """
+    every = [parse(example.values[0]) for example in examples]
+    return [begins(dialogue) or to_json(dialogue[:-1]) for dialogue in every]
 
 
 def parse(text: str) -> Dialogue:

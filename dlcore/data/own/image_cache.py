@@ -100,11 +100,15 @@ def decoded(
 def _chunks(paths: Sequence[Path], label: Sequence[int], shape: Sequence[int]) -> Iterator[Batch]:
     """Chunks of `image`, `label` and the file's `size`, int32 [height, width]."""
     for start in range(0, len(paths), _CHUNK):
-        part = [upright(file) for file in paths[start : start + _CHUNK]]
+        part, sizes = [], []
+        for file in paths[start : start + _CHUNK]:
+            image = upright(file)  # one at a time is in memory at its full size
+            part.append(resized(image, shape))
+            sizes.append(image.size[::-1])
         yield {
-            "image": np.stack([resized(image, shape) for image in part]),
+            "image": np.stack(part),
             "label": np.array(label[start : start + _CHUNK], np.int32),
-            "size": np.array([image.size[::-1] for image in part], np.int32),
+            "size": np.array(sizes, np.int32),
         }
 
 

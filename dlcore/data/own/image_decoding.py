@@ -63,8 +63,8 @@ def of_value(
     """Converts an image of Pillow, or an array, to uint8 of a shape.
 
     Args:
-        value: an image of Pillow, which is resized; or uint8 of the shape, where a grey image may
-            lack the axis of its channel.
+        value: an image of Pillow, which is rotated as its EXIF data say, and resized; or uint8 of
+            the shape, where a grey image may lack the axis of its channel.
         shape: [height, width, channels].
         resampling: the filter of `resized`.
 
@@ -72,7 +72,7 @@ def of_value(
         UsageError: an array of another shape or dtype; or see `of_8_bits`.
     """
     if isinstance(value, Image.Image):
-        return resized(value, shape, resampling)
+        return resized(ImageOps.exif_transpose(value), shape, resampling)
     array = np.asarray(value)
     if array.shape == shape[:2] and shape[2:] == (1,):
         array = array[..., None]
@@ -92,7 +92,7 @@ def upright(file: Path) -> Image.Image:
     """
     try:
         with Image.open(file) as opened:
-            return of_8_bits(ImageOps.exif_transpose(opened))
+            return of_pillow(opened)
     # decoders raise anything: OSError, SyntaxError, struct.error, DecompressionBombError
     except Exception as error:
         what = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -100,6 +100,15 @@ def upright(file: Path) -> Image.Image:
             f"{file} cannot be read as an image ({what.replace(f' {str(file)!r}', '')}): mend or"
             " remove it"
         ) from error
+
+
+def of_pillow(image: Image.Image) -> Image.Image:
+    """Converts an opened image to 8 bits per channel (`of_8_bits`), rotated as its EXIF data say.
+
+    Raises:
+        UsageError: as `of_8_bits`.
+    """
+    return of_8_bits(ImageOps.exif_transpose(image))
 
 
 def of_8_bits(image: Image.Image, dark: bool = False) -> Image.Image:

@@ -76,7 +76,13 @@ def _pairs(folder: Path, problems: list[str]) -> list[Example]:
         if not (folder / name).is_dir():
             problems.append(f"{folder} has no folder {name}: {_LAYOUT}")
             return []
-        there = [f for f in files.visible(folder / name) if f.suffix.lower() in images.SUFFIXES]
+        inside = files.visible(folder / name)
+        for file in (each for each in inside if each.is_dir()):
+            problems.append(
+                f"{file} is a folder in {name}, whose files are not read: move them into"
+                f" {folder / name}"
+            )
+        there = [f for f in inside if f.suffix.lower() in images.SUFFIXES and not f.is_dir()]
         side: dict[str, Path] = {}
         for file in there:
             if (first := side.setdefault(file.stem, file)) is not file:
@@ -117,9 +123,10 @@ def read(image: Path, mask: Path) -> tuple[Image.Image, np.ndarray]:
     except Exception as error:
         raise UsageError(f"{mask} cannot be read as a mask ({error}): mend or remove it") from error
     if numbers.ndim != 2 or numbers.dtype.kind not in "uib":
+        what = {"LA": "transparency", "PA": "transparency", "F": "fractions"}.get(mode, "colours")
         raise UsageError(
-            f"{mask} has colours ({mode}): a mask has one number per pixel, so save it as a grey or"
-            " palette PNG"
+            f"{mask} has {what} ({mode}): a mask has one whole number per pixel, so save it as a"
+            " grey or palette PNG"
         )
     if form == "JPEG":
         raise UsageError(

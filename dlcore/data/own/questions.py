@@ -203,7 +203,7 @@ def divide(found: Found) -> None:
 
 def unanswered(
     paths: Sequence[Path], text: Sequence[str], question: str = ""
-) -> list[tuple[str, str]]:
+) -> list[tuple[str, str] | UsageError]:
     """Reads (question, context) pairs from files, then from strings; other keys are ignored.
 
     Args:
@@ -212,23 +212,29 @@ def unanswered(
         text: strings of one or more such lines.
         question: if not empty, files and strings are plain texts, each the context of this one.
 
+    Returns:
+        The pairs; in place of that of a line which is not an object with both, of a question of
+        SQuAD's format without its text, or of a blank plain text a UsageError that names the place.
+
     Raises:
-        UsageError: a file cannot be read or is not in SQuAD's format, or a line is not an object
-            with both, or a plain text is blank; the message names the place.
+        UsageError: a file cannot be read or is not in SQuAD's format.
     """
     if question:
         named = [(str(path), files.text(path)) for path in paths]
         contexts = [*named, *(("the text", each) for each in text)]
-        if blank := next((where for where, each in contexts if not each.strip()), ""):
-            raise UsageError(f"{blank} is empty: there is nothing to find an answer in")
-        return [(question, each) for _, each in contexts]
-    keys, found = KEYS[:2], []
+        return [
+            (question, each)
+            if each.strip()
+            else UsageError(f"{where} is empty: there is nothing to find an answer in")
+            for where, each in contexts
+        ]
+    keys, found = KEYS[:2], list[tuple[str, str] | UsageError]()
     for where, given in _given(paths, text):
         try:
             record = parsed(given, keys) if isinstance(given, str) else checked(given, keys)
+            found.append((record["question"], record["context"]))
         except UsageError as error:
-            raise UsageError(f"{where}: {error}") from error
-        found.append((record["question"], record["context"]))
+            found.append(UsageError(f"{where}: {error}"))
     return found
 
 

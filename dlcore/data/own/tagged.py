@@ -77,6 +77,9 @@ def of_text(text: str, spans: Sequence[Span] = (), label: str = "") -> Tagged:
         cuts = [start, *sorted(cut for cut in ends if start < cut < end), end]
         offsets += list(itertools.pairwise(cuts))
     positions = []
+    for before, after in itertools.pairwise(sorted(spans, key=lambda span: span.start)):
+        if after.start < before.end:
+            raise ValueError(f"{after} overlaps {before}")
     for span in spans:
         if span.start >= span.end:
             raise ValueError(f"{span} is empty: its end must be after its start")
@@ -265,7 +268,11 @@ def _blocks(
             continue
         cells = line.split("\t") if "\t" in line else line.split()
         count, first = (count, first) if count else (len(cells), number)
-        if len(cells) != count or count < least or not all(cells):
+        if len(cells) == count >= least and not all(cells):
+            empty = cells.index("") + 1
+            problems.append(f"{file}, line {number}: column {empty} is empty: fill it in")
+            continue
+        if len(cells) != count or count < least:
             expected = f"{count} as in line {first}" if count >= least else "a word and its tag"
             problems.append(
                 f"{file}, line {number}: {len(cells)} columns, and not {expected}: give each word"

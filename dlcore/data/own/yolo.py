@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,8 @@ def find(path: Path) -> Annotated:
 
     Returns:
         The images by split. Its `problems` list the faults of folders and of files of boxes: a
-        folder that is missing or without images, a file that cannot be read or is not UTF-8, and
-        each wrong line, whose box is left out.
+        folder that is missing or without images, a file that cannot be read, is not UTF-8 or
+        belongs to no image, and each wrong line, whose box is left out.
 
     Raises:
         UsageError: no such file, not YAML, no `names` of classes or two equal ones, or no `train`.
@@ -47,7 +49,7 @@ def find(path: Path) -> Annotated:
         for folder in given[:1]:
             found.splits[split] = _split(folder, content, file, found)
             if pictures := found.splits[split]:
-                found.label_paths[split] = _labels(pictures[0].file).parent
+                found.label_paths[split] = _labels(pictures[0].file, file.parent).parent
     if "train" not in found.splits:
         raise UsageError(f"{file} has no `train`: name the folder of its images")
     return found
@@ -90,8 +92,34 @@ def _split(value: object, content: dict[str, Any], file: Path, found: Annotated)
         inside = [f for f in files.below(folder) if f.suffix.lower() in images.SUFFIXES]
         if not inside:
             found.problems.append(f"{folder} holds no images: put some in")
-        pictures += [_picture(image, len(found.classes), found.problems) for image in inside]
+        made = [
+            _picture(image, file.parent, len(found.classes), found.problems) for image in inside
+        ]
+        _refuse_unmatched(made, file.parent, found.problems)
+        pictures += made
     return pictures
+
+
+def _refuse_unmatched(pictures: Sequence[Picture], root: Path, problems: list[str]) -> None:
+    """Adds a problem for each file of boxes beside those of the pictures that belongs to none."""
+    known = {_labels(picture.file, root) for picture in pictures}
+    for folder in sorted({file.parent for file in known if file.parent.is_dir()}):
+        for file in files.visible(folder):
+            if file.suffix.lower() == ".txt" and file not in known and _has_boxes(file):
+                problems.append(
+                    f"{file} belongs to no image ({', '.join(images.SUFFIXES)}) of this name: mend"
+                    " the name, convert the image, or remove the file"
+                )
+
+
+def _has_boxes(file: Path) -> bool:
+    """Whether the first line that is not blank has the values of a box, unlike classes.txt."""
+    try:
+        line = next((line for line in files.lines(file) if line.strip()), "")
+    except UsageError:
+        return False
+    problems: list[str] = []
+    return _box("", line.split(), sys.maxsize, problems) is not None
 
 
 def _folder(name: str, content: dict[str, Any], file: Path) -> Path | None:
@@ -102,8 +130,8 @@ def _folder(name: str, content: dict[str, Any], file: Path) -> Path | None:
     return found[0] if found else None
 
 
-def _picture(image: Path, classes: int, problems: list[str]) -> Picture:
-    file = _labels(image)
+def _picture(image: Path, root: Path, classes: int, problems: list[str]) -> Picture:
+    file = _labels(image, root)
     boxes = []
     if file.is_file():
         try:
@@ -118,13 +146,17 @@ def _picture(image: Path, classes: int, problems: list[str]) -> Picture:
     return Picture(str(image), image, tuple(boxes))
 
 
-def _labels(image: Path) -> Path:
-    """labels/a/b.txt of images/a/b.jpg: the last folder of that name; else beside the image."""
-    parts = list(image.with_suffix(".txt").parts)
-    places = [i for i, part in enumerate(parts[:-1]) if part == "images"]
-    if places:
-        parts[places[-1]] = "labels"
-    return Path(*parts)
+def _labels(image: Path, root: Path) -> Path:
+    """labels/a/b.txt of images/a/b.jpg: the last folder of that name; else beside the image.
+
+    Folders above `root`, that of data.yaml, keep their names, unless the image lies elsewhere.
+    """
+    inside = image.is_relative_to(root)
+    parts = list((image.relative_to(root) if inside else image).with_suffix(".txt").parts)
+    named = [i for i, part in enumerate(parts[:-1]) if part == "images"]
+    if named:
+        parts[named[-1]] = "labels"
+    return root.joinpath(*parts) if inside else Path(*parts)
 
 
 def _box(where: str, words: list[str], classes: int, problems: list[str]) -> Labelled | None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from dlcore.data import tfds
+from dlcore.data import marks, tfds
 from dlcore.data.facts import Facts
 from dlcore.data.own import stories as own
 from dlcore.data.own.found import SPLITS, VERSION, Found
@@ -48,7 +47,7 @@ class Story(NamedTuple):
 
 def words(text: str) -> list[str]:
     """Splits a sentence into its words in lower case; of punctuation ' and - stay in words."""
-    return re.findall(r"[\w'-]+", text.lower())
+    return marks.pattern(r"[\w'-][\w'\-MARKS]*", text.isascii()).findall(text.lower())
 
 
 def parsed(task: int, text: str) -> list[Story]:

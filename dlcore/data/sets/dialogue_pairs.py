@@ -9,7 +9,7 @@ import numpy as np
 
 from dlcore.data import source as sources
 from dlcore.data import split
-from dlcore.data.own.dialogues import Dialogue, to_json
+from dlcore.data.own.dialogues import Dialogue, begins, to_json
 from dlcore.data.sets import dialogue_rewards, dialogues
 from dlcore.data.sets.dialogue_rewards import Rewarded
 from dlcore.data.splits import Splits
@@ -53,7 +53,7 @@ def pairs(rewarded: Sequence[Rewarded]) -> list[Pair]:
     for context, (wrong, right) in enumerate(answers.values()):
         both = wrong.keys() & right.keys()
         for text in [each for each in right if each not in both]:
-            dialogue = number.setdefault(dialogue_rewards.begins(right[text]), len(number))
+            dialogue = number.setdefault(begins(right[text]), len(number))
             for other in [each for each in wrong if each not in both]:
                 found.append(Pair(right[text], wrong[other], context, dialogue))
     return found

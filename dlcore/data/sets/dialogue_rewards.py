@@ -48,7 +48,7 @@ def load(
         answer; `other_tokens`, `other_targets`, `other_weight`, the same of the context with the
         answer of another example of the split; `desirable`, float32 [], 1 where the answer is
         right; and `dialogue`, int32 [], the same number for answers in dialogues that begin with
-        the same message of the user (`begins`). `facts` as of `dialogues.facts`.
+        the same message of the user (`own.dialogues.begins`). `facts` as of `dialogues.facts`.
 
     Raises:
         UsageError: the set is not prepared; faults in files of one's own, or a split of them
@@ -114,18 +114,13 @@ def _rows(tokens: Subwords, rewarded: Sequence[Rewarded], length: int) -> dict[s
     other_rows = encoded(tokens, mixed, length)
     desirable = np.array([reward for _, reward in rewarded], np.float32)
     number: dict[str, int] = {}
-    group = [number.setdefault(begins(each), len(number)) for each, _ in rewarded]
+    group = [number.setdefault(own.begins(each), len(number)) for each, _ in rewarded]
     return {
         **own_rows,
         **{f"other_{name}": array for name, array in other_rows.items()},
         "desirable": desirable,
         "dialogue": np.array(group, np.int32),
     }
-
-
-def begins(dialogue: Dialogue) -> str:
-    """Returns the first message of the user in a dialogue; "": there is none."""
-    return next((message.content for message in dialogue if message.role == "user"), "")
 
 
 def encoded(tokens: Subwords, found: Sequence[Dialogue], length: int) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -168,8 +169,13 @@ def packed(found: Read, tokens: Subwords, length: int) -> dict[str, Source]:
     }
 
 
-def check(tokens: Subwords) -> None:
-    """Raises UsageError if the first special tokens of a tokenizer are not `SPECIALS`."""
+def check(tokens: object) -> None:
+    """Raises UsageError if a tokenizer is not `Subwords` whose first specials are `SPECIALS`."""
+    if not isinstance(tokens, Subwords):
+        raise UsageError(
+            f"the pretrained model reads {type(tokens).__name__}, and dialogues need byte pairs:"
+            " pretrain with gpt_english"
+        )
     if tokens.specials[: len(SPECIALS)] != SPECIALS:
         raise UsageError(
             f"the tokenizer has the special tokens {', '.join(tokens.specials) or '(none)'}, and"
@@ -206,16 +212,20 @@ def synthetic(seed: int = 0) -> dict[str, list[Dialogue]]:
         seed: of the draws.
 
     Returns:
-        {split: dialogues of four messages}: 400 of train, 40 of validation and 40 of test.
+        {split: dialogues of four messages}: 400 of train, 40 of validation and 40 of test, with
+        orders that the other splits lack.
     """
     generator = np.random.default_rng(seed)
     things = ("coffee", "tea", "soup", "cake", "juice", "bread", "salad", "pasta")
     names = ("Ann", "Bob", "Cleo", "Dan", "Eve", "Finn", "Gina", "Hugo")
 
-    def one() -> Dialogue:
-        thing, name, count = (
-            generator.choice(x) for x in (things, names, ("one", "two", "three", "four"))
-        )
+    orders = list(itertools.product(("one", "two", "three", "four"), things, names))
+    generator.shuffle(orders)
+    held_out = {"validation": orders[:32], "test": orders[32:64]}
+
+    def one(split: str) -> Dialogue:
+        possible = held_out.get(split, orders[64:])
+        count, thing, name = possible[generator.integers(len(possible))]
         return [
             Message("user", f"I would like {count} {thing} for {name}."),
             Message("assistant", f"Sure, {count} {thing} for {name}. Is that right?"),
@@ -224,4 +234,4 @@ def synthetic(seed: int = 0) -> dict[str, list[Dialogue]]:
         ]
 
     sizes = {"train": 400, "validation": 40, "test": 40}
-    return {split: [one() for _ in range(size)] for split, size in sizes.items()}
+    return {split: [one(split) for _ in range(size)] for split, size in sizes.items()}

@@ -69,9 +69,14 @@ def load(
 
     Raises:
         UsageError: the set is not prepared; a stride below 1 or above the window, a question length
-            below 1, or `characters` with subwords; a fold that does not exist, or other than 0 with
-            a path; or faults in own files.
+            below 1, another tokenizer than `Subwords`, or `characters` with subwords; a fold that
+            does not exist, or other than 0 with a path; or faults in own files.
     """
+    if subwords is not None and not isinstance(subwords, Subwords):
+        raise UsageError(
+            f"the pretrained model reads {type(subwords).__name__}, and this reader needs byte"
+            " pairs: name a run of bert_english"
+        )
     if subwords is not None and lengths.characters:
         raise UsageError("subword tokens have no characters of words: `characters` must be 0")
     if (
@@ -167,11 +172,12 @@ def unanswerable(questions: Sequence[Question], fraction: float, seed: int = 0) 
         seed: of the draws.
 
     Returns:
-        Questions without answers. A question is left out if the drawn text is its own, or contains
-        one of its answers; no second text is drawn.
+        Questions without answers. A question is left out if the drawn text is its own, contains one
+        of its answers, or answers the same question elsewhere; no second text is drawn.
     """
     random = np.random.RandomState(seed)
     texts: dict[str, list[str]] = {}
+    answered = {(each.question, each.context) for each in questions if each.answers}
     for each in questions:
         texts.setdefault(each.group, [])
         if each.context not in texts[each.group][-1:]:
@@ -181,6 +187,8 @@ def unanswerable(questions: Sequence[Question], fraction: float, seed: int = 0) 
         if not each.answers or random.uniform() >= fraction:
             continue
         context = texts[each.group][random.randint(len(texts[each.group]))]
+        if (each.question, context) in answered:
+            continue
         if context != each.context and not any(answer in context for answer in each.answers):
             found.append(Question(each.question, context, group=each.group))
     return found

@@ -239,10 +239,13 @@ def encoded(
         Splits of `tokens` int32 [length] and `label` int32; `facts` has `classes`, `tokenizer`,
         `vocabulary` (number of tokens), `length` and the further ones.
     """
-    sources = {
-        split: _source(infos[split], each, subwords, length) for split, each in labelled.items()
-    }
-    _warn_of_longer({name: each for name, each in sources.items() if infos[name][1] == VERSION})
+    sources, longer = dict[str, Sentences](), dict[str, tuple[int, int]]()
+    for split, each in labelled.items():
+        sources[split], truncated = _source(infos[split], each, subwords, length)
+        if infos[split][1] == VERSION:
+            longer[split] = truncated, len(sources[split])
+    rest = "what follows is not read; a larger --length reads more"
+    left_out.warn("texts", longer, f"are longer than --length {length}: {rest}")
     return Splits.of(sources, facts=_facts(classes, subwords, length).with_facts(**facts))
 
 
@@ -276,22 +279,12 @@ def _source(
     labelled: tuple[list[str], np.ndarray],
     subwords: Subwords,
     length: int,
-) -> Sentences:
-    """One split; `info`: its name, version and split."""
+) -> tuple[Sentences, int]:
+    """One split, and how many of its texts are truncated; `info`: its name, version and split."""
     texts, label = labelled
-    made = arrays(*info, {"tokens": padded(subwords, texts, length), "label": label})
-    return Sentences(made.arrays, made.info, tuple(texts))
-
-
-def _warn_of_longer(sources: Mapping[str, Sentences]) -> None:
-    """Warns of texts that are truncated: their rows end neither in padding nor in `[sep]`."""
-    counts, length = dict[str, tuple[int, int]](), 0
-    for split, source in sources.items():
-        tokens = np.asarray(source.arrays["tokens"])
-        ends_early = (tokens[:, -1] != 0) & (tokens[:, -1] != tokens[:, 0])
-        counts[split], length = (int(ends_early.sum()), len(tokens)), tokens.shape[1]
-    rest = "what follows is not read; a larger --length reads more"
-    left_out.warn("texts", counts, f"are longer than --length {length}: {rest}")
+    rows, rest = padded_and_left_out(subwords, texts, length)
+    made = arrays(*info, {"tokens": rows, "label": label})
+    return Sentences(made.arrays, made.info, tuple(texts)), sum(each > 0 for each in rest)
 
 
 def _facts(classes: Sequence[str], subwords: Subwords, length: int) -> Facts:

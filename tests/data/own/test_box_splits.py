@@ -98,6 +98,27 @@ def test_a_split_without_boxes_is_a_problem(tmp_path: Path, split: str) -> None:
     assert f"has a box ({file}), so that" in problem
 
 
+def test_a_file_in_two_splits_is_a_problem(tmp_path: Path) -> None:
+    folder = boxed.yolo(tmp_path / "yolo")
+    (folder / "data.yaml").write_text("names: [cat, dog]\ntrain: images/train\nval: images/train\n")
+    found = yolo.find(folder)
+    found.divide()
+    (one, other) = problems(found)
+    assert "files are in train and in validation, such as" in one
+    assert "files are in validation and in test, such as" in other
+
+
+def test_boxes_without_an_image_are_a_problem(tmp_path: Path) -> None:
+    folder = boxed.yolo(tmp_path / "images" / "yolo")  # a folder above may be called images
+    assert not problems(yolo.find(folder))
+    (folder / "labels/train/classes.txt").write_text("cat\ndog\n")
+    assert not yolo.find(folder).problems
+    (folder / "images/train/0.png").rename(folder / "images/train/0.heic")
+    (problem,) = yolo.find(folder).problems
+    assert problem.startswith(f"{folder / 'labels/train/0.txt'} belongs to no image")
+    assert yolo.find(folder).label_paths["train"] == folder / "labels/train"
+
+
 def test_a_cut_split_without_boxes_is_a_problem(tmp_path: Path) -> None:
     file = boxed.coco(tmp_path)
     found = coco.find(file)

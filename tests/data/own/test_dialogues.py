@@ -124,8 +124,17 @@ def test_rewards_are_read_and_the_answers_to_one_context_are_in_one_split(tmp_pa
     for split in read.values():
         answers = [(each[0].content, reward) for each, reward in split]
         assert len({*answers}) == len(answers) == 2 * len({context for context, _ in answers})
+    rows = [
+        {"messages": [*row["messages"], *HELLO * turns], "reward": row["reward"]}
+        for row in rows
+        for turns in (0, 2)
+    ]
+    write(tmp_path / "mine.jsonl", *map(json.dumps, rows))
+    _, read = dialogues.load_rewarded(tmp_path)
+    first = [{each[0].content for each, _ in split} for split in read.values()]
+    assert sum(map(len, first)) == 60, "answers of one dialogue are in one split"
     # the key is ignored where dialogues are meant
-    assert sum(map(len, dialogues.load(tmp_path)[1].values())) == 120
+    assert sum(map(len, dialogues.load(tmp_path)[1].values())) == 240
 
 
 @pytest.mark.parametrize(
@@ -162,5 +171,5 @@ def test_dlcore_data_counts_rewards(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert cli.main(["data", str(tmp_path)]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "labelled answers: 20 right, 40 wrong" in printed
-    assert "by the hash of the context of the answer: validation and test" in printed
+    assert "by the hash of the user's first message: validation and test" in printed
     assert f"next: dlcore train chat_preference --data {tmp_path}" in printed

@@ -26,6 +26,9 @@ def test_what_decoding_does_by_hand(tmp_path: Path) -> None:
     exif[0x0112] = 6
     Image.fromarray(grey).save(file, exif=exif)
     np.testing.assert_array_equal(image_decoding.read(file, (3, 2)), np.rot90(grey, -1))
+    with Image.open(file) as opened:
+        np.testing.assert_array_equal(image_decoding.of_value(opened, (3, 2)), np.rot90(grey, -1))
+        np.testing.assert_array_equal(image_decoding.of_pillow(opened), np.rot90(grey, -1))
     # 16 bits: the upper 8 of each
     Image.fromarray(grey.astype(np.uint16) * 256 + 99).save(file)
     np.testing.assert_array_equal(image_decoding.read(file, (2, 3)), grey)

@@ -122,6 +122,15 @@ def _other_ending(path: Path) -> None:
     made.image(path / "images/04.png", 99, (20, 20), "RGB")
 
 
+def _folder(path: Path) -> None:
+    made.image(path / "images/patient/1.png", 99, (20, 20), "RGB")
+
+
+def _transparent(path: Path) -> None:
+    with Image.open(path / "masks/04.png") as opened:
+        opened.convert("L").convert("LA").save(path / "masks/04.png")
+
+
 def _without_masks(path: Path) -> None:
     (path / "masks").rename(path / "labels")
 
@@ -140,6 +149,8 @@ def _without_masks(path: Path) -> None:
         (_without_mask, r"images/04.jpg has no mask in .*add 04.png"),
         (_without_image, r"masks/04.png has no image"),
         (_other_ending, r"images/04.jpg and 04.png have one name: rename or remove one"),
+        (_folder, r"images/patient is a folder in images, whose files are not read: move them"),
+        (_transparent, r"masks/04.png has transparency \(LA\): a mask has one whole number"),
         (_without_masks, r"has no folder masks: a folder has images/ and masks/"),
     ],
 )

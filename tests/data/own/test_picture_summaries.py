@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from pathlib import Path
 
 import pytest
 
 from dlcore.cli import main as cli
-from dlcore.data.own import caption_summary, drive_summary, people_summary, video_summary
+from dlcore.data.own import caption_summary, captions, drive_summary, people_summary, video_summary
 from dlcore.data.own.kinds import kind
 from dlcore.samples import Animations, Images, Plot, parts
 from tests.data.own import made
@@ -54,6 +55,16 @@ def test_captions_with_words_that_training_lacks(tmp_path: Path) -> None:
     (shown,) = found.examples
     assert isinstance(shown, Images)
     assert shown.captions == ("a cat", "a cat", "a cat", "a dog")
+
+
+def test_several_captions_of_a_held_out_picture_are_counted(tmp_path: Path) -> None:
+    table = captioned(tmp_path / "own")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        captions.load(table, 8)
+    table.write_text(table.read_text() + "6.png\tanother owl\ttest\n0.png\tsame cat\ttrain\n")
+    with pytest.warns(UserWarning, match="1 of 5 rows of validation and test are further captions"):
+        captions.load(table, 8)
 
 
 def test_captions_of_one_picture_in_two_splits_and_faults(tmp_path: Path) -> None:

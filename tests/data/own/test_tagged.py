@@ -44,6 +44,9 @@ def test_a_line_of_other_columns_is_named(tmp_path: Path) -> None:
     file.write_text("Ann B-PER\r\nlives O\r\n\r\nOslo\r\nis O here\r\n", newline="")
     with pytest.raises(UsageError, match=r"news\.conll, line 4: 1 columns, and not 2 as in line 1"):
         load(file)
+    file.write_text("Ann\tB-PER\nlives\t\n")
+    with pytest.raises(UsageError, match=r"news\.conll, line 2: column 2 is empty"):
+        load(file)
     file.write_text("Ann PERSON\nlives O\n")
     with pytest.raises(UsageError, match=r"line 1: 'PERSON' is neither O nor a tag such as B-PER"):
         load(file)
@@ -123,6 +126,11 @@ def test_json_lines_have_offsets_into_the_text(tmp_path: Path) -> None:
         ('{"text": "a b", "spans": [{"start": "0", "end": 1, "label": "X"}]}', "whole numbers"),
         ('{"text": "a  b", "spans": [{"start": 1, "end": 3, "label": "X"}]}', "holds no word"),
         ("{text}", "Expecting property name"),
+        (
+            '{"text": "ab cd ef", "spans": [{"start": 0, "end": 5, "label": "X"},'
+            ' {"start": 3, "end": 8, "label": "Y"}]}',
+            r"start=3, end=8, type='Y'\) overlaps Span\(start=0, end=5",
+        ),
         ('{"text": "  "}', "has no words"),
     ],
 )

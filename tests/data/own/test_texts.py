@@ -195,10 +195,14 @@ def test_own_texts_that_are_cut_off_are_counted(tmp_path: Path) -> None:
     words = "a good film and a poor film"
     subwords = bpe([sentences.plain(words)], 265, sentences.SPECIALS)
     length = 2 + len(subwords.encode_all([sentences.plain(words)])[0])
-    for split, texts_of_split in (("train", [words, f"{words} a", words]), ("test", [words] * 2)):
+    for split, texts_of_split in (
+        ("train", [words, f"{words} a film", words]),
+        ("test", [words] * 2),
+    ):
         rows = [f"{text},{i % 2}" for i, text in enumerate(texts_of_split)]
         write(tmp_path / f"{split}.csv", "\n".join(["text,label", *rows]))
     write(tmp_path / "validation.csv", f"text,label\n{words},0\n{words} good film,1\n")
+    write(tmp_path / "test.csv", f"text,label\n{words} a,0\n{words},1\n")  # lacks a separator alone
     with pytest.warns(UserWarning, match="longer than --length") as warned:
         sentences.load("clinc_oos", tmp_path, subwords, length)
     (warning,) = warned

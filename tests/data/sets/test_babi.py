@@ -21,6 +21,11 @@ TEXT = "\n".join(
 )
 
 
+def test_marks_stay_with_their_letters() -> None:
+    assert babi.words("Zoe\u0301 का दिल, दाल") == ["zoe\u0301", "का", "दिल", "दाल"]
+    assert babi.words("Mary's apple-pie!") == ["mary's", "apple-pie"]
+
+
 def test_a_story_by_hand() -> None:
     first, second = babi.parsed(7, TEXT)
     assert first.sentences == ("Mary moved to the hall.", "John left.")

@@ -12,7 +12,7 @@ import pytest
 from dlcore.data import tokenizer
 from dlcore.data.own.dialogues import Message
 from dlcore.data.sets import dialogue_answers, dialogues
-from dlcore.data.sets.dialogues import SPECIALS, encoded
+from dlcore.data.sets.dialogues import SPECIALS, encoded, synthetic
 from dlcore.data.tokens import Subwords, bpe
 from dlcore.errors import UsageError
 
@@ -79,6 +79,13 @@ def test_offline_dialogues_have_answers_of_their_own_contexts() -> None:
         assert answer.startswith(("Sure, ", "Goodbye, "))
         name = answer.split(".")[0].split()[-1].strip("!")
         assert name in used.decode(prompt)
+
+
+def test_offline_orders_are_in_one_split() -> None:
+    found = {split: {each[0].content for each in every} for split, every in synthetic().items()}
+    assert not found["train"] & (found["validation"] | found["test"])
+    assert not found["validation"] & found["test"]
+    assert len(found["train"]) > 100
 
 
 def test_own_dialogues_are_rows_and_a_foreign_tokenizer_is_refused(tmp_path: Path) -> None:

@@ -93,7 +93,9 @@ def test_each_article_is_for_test_once() -> None:
 
 def test_unanswerable_pairs_have_no_answer() -> None:
     texts = [f"In {year} it began. Then {year + 1}." for year in range(1900, 1950)]
-    answerable = [Question("When?", text, (text[3:7],), (3,), "a") for text in texts]
+    answerable = [
+        Question(f"When {i}?", text, (text[3:7],), (3,), "a") for i, text in enumerate(texts)
+    ]
     found = questions.unanswerable(answerable, 0.5)
     assert 15 < len(found) < 35
     assert not any(each.answers for each in found)
@@ -105,6 +107,9 @@ def test_unanswerable_pairs_have_no_answer() -> None:
     drawn = [each for seed in range(20) for each in questions.unanswerable(both, 1.0, seed)]
     # the other text of the first question has its answer
     assert {(each.question, each.context) for each in drawn} == {("Then?", "In 1900.")}
+    # one question on several texts has an answer in each of them
+    same = [Question("When?", text, (text[3:7],), (3,), "own") for text in texts]
+    assert questions.unanswerable(same, 1.0) == []
     assert (
         questions.unanswerable([each._replace(group=each.context) for each in answerable], 1.0)
         == []
@@ -114,7 +119,8 @@ def test_unanswerable_pairs_have_no_answer() -> None:
 def test_held_out_splits_have_mixed_ones_with_pairs_of_their_own() -> None:
     made = {
         split: [
-            Question("When?", f"In {year} it began.", (str(year),), (3,), "a") for year in years
+            Question(f"When {year % 100}?", f"In {year} it began.", (str(year),), (3,), "a")
+            for year in years
         ]
         for split, years in {
             "train": range(1900, 1950),
