@@ -16,7 +16,13 @@ import dlcore
 from dlcore.bounds import NonNegativeFloat, PositiveInt, Range, Rate
 from dlcore.data.sets import detection as sets
 from dlcore.models import detector
-from dlcore.tasks import detection, detection_predictor, detection_samples, image_inputs
+from dlcore.tasks import (
+    detection,
+    detection_evaluators,
+    detection_predictor,
+    detection_samples,
+    image_inputs,
+)
 from dlcore.tasks.detection_augmentation import Augmentation
 from dlcore.train import DataSource, Experiment, Model, Objective, Published, Recipe, Splits
 
@@ -69,7 +75,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         models=[model],
         objectives={"net": Objective(loss, c.recipe(c.steps, c.ema))},
         augment=c.augmentation,
-        evaluators=detection.evaluators(detect, splits),
+        evaluators=detection_evaluators.evaluators(detect, splits),
         samples=[detection_samples.samples("Test images", detect, splits)],
         predictor=detection_predictor.predictor(detect, splits.facts),
         best="validation/map_50",

@@ -19,7 +19,7 @@ from dlcore.data.sets import detection as sets
 from dlcore.models import detector
 from dlcore.models.set_detector import SetDetector
 from dlcore.tasks import (
-    detection,
+    detection_evaluators,
     detection_predictor,
     detection_samples,
     image_inputs,
@@ -77,7 +77,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         models=[model],
         objectives={"net": Objective(set_detection.loss(model, classes), c.recipe(c.steps, c.ema))},
         augment=c.augmentation,
-        evaluators=detection.evaluators(detect, splits),
+        evaluators=detection_evaluators.evaluators(detect, splits),
         samples=[detection_samples.samples("Test scenes", detect, splits)],
         predictor=detection_predictor.predictor(detect, splits.facts),
         best="validation/map_50",

@@ -54,7 +54,7 @@ def data(c: Config, source: DataSource) -> Splits:
 
 def build(c: Config, splits: Splits) -> Experiment:
     classes = splits.facts.classes
-    rnn = RNN(c.cell, c.width, c.layers, both=True, dropout=c.dropout)
+    rnn = RNN(c.cell, c.width, c.layers, bidirectional=True, dropout=c.dropout)
     net = TextRNN(splits.facts.vocabulary, c.embedding, rnn, len(classes), c.dropout)
     model = Model("net", net, inputs=lambda batch, key, train: batch["tokens"])
     loss = classification.loss(model, c.label_smoothing)

@@ -17,7 +17,7 @@ from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
 from dlcore.data.sets import maps
 from dlcore.models.cnn import Normalisation
 from dlcore.models.segmenter import Segmenter
-from dlcore.tasks import image_inputs, segmentation, segmentation_predictor
+from dlcore.tasks import image_inputs, segmentation, segmentation_predictor, segmentation_samples
 from dlcore.tasks.map_augmentation import Augmentation
 from dlcore.tasks.segmentation import Weighting
 from dlcore.train import DataSource, Experiment, Model, Objective, Published, Recipe, Splits
@@ -71,7 +71,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         objectives={"net": Objective(loss, c.recipe(c.steps, c.ema))},
         augment=c.augmentation(),
         evaluators=segmentation.evaluators(model, splits),
-        samples=[segmentation.samples("Test images", model, splits.test, classes)],
+        samples=[segmentation_samples.samples("Test images", model, splits.test, classes)],
         predictor=segmentation_predictor.predictor(model, splits.facts),
         best="validation/miou",
         published=Published("miou", 0.521, "ENet, davidtvs/PyTorch-ENet", caveat="at 480x360"),

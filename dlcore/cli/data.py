@@ -79,7 +79,7 @@ def _summary(path: Path, kind: Kind, target: str) -> Summary:
         mask_summary,
         people_summary,
         question_summary,
-        summary,
+        simple_summary,
         table_summary,
         tagged_summary,
         token_summary,
@@ -100,4 +100,4 @@ def _summary(path: Path, kind: Kind, target: str) -> Summary:
         "tokens": token_summary.summary,
         "videos": video_summary.summary,
     }
-    return own[kind](path) if kind in own else summary.summary(path, kind)
+    return own[kind](path) if kind in own else simple_summary.summary(path, kind)

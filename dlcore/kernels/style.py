@@ -19,11 +19,11 @@ def gram(x: Float[Array, "batch h w channels"]) -> Float[Array, "batch channels 
 
     Source: Gatys et al. 2016, eq. 3, divided by the number of positions.
     """
-    flat = _wide(x).reshape(x.shape[0], -1, x.shape[-1])
+    flat = _upcast(x).reshape(x.shape[0], -1, x.shape[-1])
     return (flat.swapaxes(1, 2) @ flat / flat.shape[1]).astype(x.dtype)
 
 
-def _wide(x: Array) -> Array:
+def _upcast(x: Array) -> Array:
     """Float32, or wider where `x` is: statistics over many positions need it."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
@@ -47,13 +47,13 @@ def adain(
     """
     mean, deviation = _moments(content, eps)
     style_mean, style_deviation = _moments(style, eps)
-    styled = (_wide(content) - mean) / deviation * style_deviation + style_mean
+    styled = (_upcast(content) - mean) / deviation * style_deviation + style_mean
     return styled.astype(content.dtype)
 
 
 def _moments(x: Array, eps: float) -> tuple[Array, Array]:
     """Mean and deviation over positions, [batch, 1, 1, channels] each, float32 or wider."""
-    x = _wide(x)
+    x = _upcast(x)
     mean = x.mean((1, 2), keepdims=True)
     return mean, jnp.sqrt(((x - mean) ** 2).mean((1, 2), keepdims=True) + eps)
 
@@ -76,8 +76,8 @@ def instance_norm(
 
     Source: Ulyanov et al. 2016, eq. 4.
     """
-    wide = _wide(x)
-    scale, bias = (each[None, None, None].astype(wide.dtype) for each in (scale, bias))
-    centred = wide - wide.mean((1, 2), keepdims=True)
+    upcast = _upcast(x)
+    scale, bias = (each[None, None, None].astype(upcast.dtype) for each in (scale, bias))
+    centred = upcast - upcast.mean((1, 2), keepdims=True)
     variance = (centred * centred).mean((1, 2), keepdims=True)
     return (centred * jax.lax.rsqrt(variance + eps) * scale + bias).astype(x.dtype)

@@ -68,7 +68,7 @@ def outputs(run: Callable[[], object]) -> dict[str, Array]:
         `__call__`}, in the order in which the modules finish; of a module that is called more than
         once, the last output. Modules whose output is not one array are left out.
     """
-    seen: dict[str, Array] = {}
+    found: dict[str, Array] = {}
 
     def keep(
         f: Callable[..., object],
@@ -78,9 +78,9 @@ def outputs(run: Callable[[], object]) -> dict[str, Array]:
     ) -> object:
         y = f(*args, **kwargs)
         if context.method_name == "__call__" and isinstance(y, Array):
-            seen["/".join(context.module.path)] = y
+            found["/".join(context.module.path)] = y
         return y
 
     with nn.intercept_methods(keep):
         run()
-    return seen
+    return found

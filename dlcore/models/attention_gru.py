@@ -63,15 +63,15 @@ class GRU(nn.Module):
     def __call__(
         self,
         x: Float[Array, "batch length n"],
-        fresh: Bool[Array, "batch length"],
+        sentence_start: Bool[Array, "batch length"],
         state: Float[Array, "batch width"],
     ) -> Float[Array, "batch length width"]:
         """Runs the unit over time.
 
         Args:
             x: inputs [batch, length, n].
-            fresh: True where a sentence begins in the order of the run [batch, length]: at its
-                first token, with `reverse` at its last one.
+            sentence_start: True where a sentence begins in the order of the run [batch, length]: at
+                its first token, with `reverse` at its last one.
             state: state before the first step of the run [batch, width].
 
         Returns:
@@ -85,7 +85,9 @@ class GRU(nn.Module):
         gates = nn.Dense(3 * self.width, name="gates")(x.swapaxes(0, 1).reshape(-1, n)).reshape(
             length, batch, -1
         )
-        shut = fresh.T[:, :, None] & (jnp.arange(3 * self.width) < 2 * self.width)[None, None]
+        shut = (
+            sentence_start.T[:, :, None] & (jnp.arange(3 * self.width) < 2 * self.width)[None, None]
+        )
         return gru(jnp.where(shut, SHUT, gates), kernel, bias, state, reverse=self.reverse)[
             0
         ].swapaxes(0, 1)
@@ -137,7 +139,7 @@ class AttentionGRU(nn.Module):
         """Computes logits [batch, length, vocabulary] of the token after each target token.
 
         Args:
-            source: source tokens [batch, source], packed by `dlcore.data.sets.pairs.packed`.
+            source: source tokens [batch, source], packed by `dlcore.data.sets.pair_rows.packed`.
             source_pair: number of the pair of each source token, [batch, source].
             tokens: target tokens [batch, length].
             pair: number of the pair of each target token, [batch, length].
@@ -145,14 +147,18 @@ class AttentionGRU(nn.Module):
             row: each example's index in the global batch [batch], for the keys of dropout.
         """
         row = row if train else None
-        fresh, zeros = (
+        sentence_start, zeros = (
             _begins(pair),
             jnp.zeros((len(tokens), self.size.width), self.embed.embedding.dtype),
         )
         encoder_output = self.read(source, source_pair, row)
-        seen = pair[:, :, None] == source_pair[:, None]
+        attention_mask = pair[:, :, None] == source_pair[:, None]
         return self._decode(
-            tokens, encoder_output, seen, lambda layer, x: layer(x, fresh, zeros), row
+            tokens,
+            encoder_output,
+            attention_mask,
+            lambda layer, x: layer(x, sentence_start, zeros),
+            row,
         )
 
     def read(
@@ -185,7 +191,7 @@ class AttentionGRU(nn.Module):
         self,
         tokens: Integer[Array, "batch beams"],
         encoder_output: Float[Array, "batch source n"],
-        seen: Bool[Array, "batch source"],
+        attention_mask: Bool[Array, "batch source"],
         state: States,
         position: Integer[Array, ""],
     ) -> tuple[Float[Array, "batch beams vocabulary"], States]:
@@ -194,7 +200,7 @@ class AttentionGRU(nn.Module):
         Args:
             tokens: last token of each beam [batch, beams].
             encoder_output: what `read` returned.
-            seen: False at padding of the source [batch, source].
+            attention_mask: False at padding of the source [batch, source].
             state: states of the two layers, each [batch, beams, width].
             position: number of earlier tokens of each beam, a scalar; at 0 `state` is ignored.
 
@@ -213,17 +219,18 @@ class AttentionGRU(nn.Module):
             after.append(now.reshape(*tokens.shape, -1))
             return after[-1]
 
-        return self._decode(tokens, encoder_output, seen[:, None], recur, None), tuple(after)
+        logits = self._decode(tokens, encoder_output, attention_mask[:, None], recur, None)
+        return logits, tuple(after)
 
     def _decode(
         self,
         tokens: Array,
         encoder_output: Array,
-        seen: Array,
+        attention_mask: Array,
         recur: Callable[[GRU, Array], Array],
         row: Array | None,
     ) -> Array:
-        weight = seen / jnp.maximum(seen.sum(-1, keepdims=True), 1)
+        weight = attention_mask / jnp.maximum(attention_mask.sum(-1, keepdims=True), 1)
         mean = jnp.broadcast_to(
             weight.astype(encoder_output.dtype) @ encoder_output,
             (*tokens.shape, encoder_output.shape[-1]),
@@ -235,7 +242,7 @@ class AttentionGRU(nn.Module):
             self.query(query_state)[:, None],
             encoder_output[:, None],
             encoder_output[:, None],
-            jnp.broadcast_to(seen, (*tokens.shape, seen.shape[-1])),
+            jnp.broadcast_to(attention_mask, (*tokens.shape, attention_mask.shape[-1])),
         )[:, 0]
         output_state = recur(
             self.second, self.drop(jnp.concatenate([query_state, context], -1), row)

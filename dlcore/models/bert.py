@@ -132,8 +132,8 @@ class Classifier(nn.Module):
             row: each example's index in the global batch [batch], for the keys of dropout.
         """
         x = Text(self.vocabulary, self.size, name="text")(tokens, train=train, row=row)
-        seen = (tokens != 0).astype(x.dtype)
-        pooled = (x * seen[..., None]).sum(1) / jnp.maximum(seen.sum(1), 1)[:, None]
+        mask = (tokens != 0).astype(x.dtype)
+        pooled = (x * mask[..., None]).sum(1) / jnp.maximum(mask.sum(1), 1)[:, None]
         return nn.Dense(self.classes, name="head")(
             Dropout(self.dropout, name="drop")(pooled, row if train else None)
         )

@@ -39,21 +39,21 @@ class Block(nn.Module):
     def __call__(
         self,
         x: Float[Array, "batch length width"],
-        seen: Bool[Array, "batch length"],
+        attention_mask: Bool[Array, "batch length"],
         row: Integer[Array, " batch"] | None,
     ) -> Float[Array, "batch length width"]:
         """Maps x [batch, length, width] to the same shape.
 
         Args:
             x: tokens.
-            seen: True at the tokens that are attended to.
+            attention_mask: True at the tokens that are attended to.
             row: each example's index in the global batch [batch]; None: no dropout.
         """
         s, (batch, length, width) = self.size, x.shape
         dense = functools.partial(nn.Dense, kernel_init=_NORMAL)
         heads = dense(3 * width, name="qkv")(x).reshape(batch, length, 3, s.heads, -1)
         q, k, v = (heads[:, :, i].swapaxes(1, 2) for i in range(3))
-        attended = attention(q, k, v, seen).swapaxes(1, 2).reshape(x.shape)
+        attended = attention(q, k, v, attention_mask).swapaxes(1, 2).reshape(x.shape)
         drop = Dropout(s.dropout, name="drop")
         attended = drop(dense(width, name="out")(attended), row)
         x = LayerNorm(EPS, name="norm_attention")(x + attended)
@@ -84,7 +84,7 @@ class OriginalBert(nn.Module):
     def __call__(
         self,
         tokens: Integer[Array, "batch length"],
-        seen: Bool[Array, "batch length"],
+        attention_mask: Bool[Array, "batch length"],
         segment: Integer[Array, "batch length"],
         *,
         train: bool = False,
@@ -94,7 +94,7 @@ class OriginalBert(nn.Module):
 
         Args:
             tokens: of one text, or of two after each other.
-            seen: False at padding.
+            attention_mask: False at padding.
             segment: number of the text of each token, from 0.
             train: whether dropout is applied.
             row: each example's index in the global batch [batch], for the keys of dropout.
@@ -118,5 +118,5 @@ class OriginalBert(nn.Module):
         x = x + embed(self.segments, name="segments")(segment)
         x = Dropout(s.dropout, name="drop")(LayerNorm(EPS, name="norm")(x), row)
         for layer in range(s.layers):
-            x = Block(s, name=f"block_{layer}")(x, seen, row)
+            x = Block(s, name=f"block_{layer}")(x, attention_mask, row)
         return x, jnp.tanh(nn.Dense(s.width, kernel_init=_NORMAL, name="pool")(x[:, 0]))

@@ -87,7 +87,7 @@ class Encoder(nn.Module):
 
 
 class _Look(nn.Module):
-    """Attention of each token to the grid: what is seen, and the weights, averaged over heads."""
+    """Attends from each token to the grid: features, and the weights averaged over heads."""
 
     heads: int
 
@@ -104,8 +104,8 @@ class _Look(nn.Module):
         )
         scores = q @ k.swapaxes(2, 3) / np.sqrt(q.shape[-1]).astype(np.float32)
         weight = jax.nn.softmax(scores.astype(jnp.promote_types(q.dtype, jnp.float32)), -1)
-        seen = (weight.astype(v.dtype) @ v).swapaxes(1, 2).reshape(query.shape)
-        return dense(name="out")(seen), weight.mean(1)
+        attended = (weight.astype(v.dtype) @ v).swapaxes(1, 2).reshape(query.shape)
+        return dense(name="out")(attended), weight.mean(1)
 
 
 class _Recurrent(nn.Module):
@@ -121,10 +121,10 @@ class _Recurrent(nn.Module):
         zeros = jnp.zeros((batch, width), x.dtype)
         mean = jnp.broadcast_to(grid.mean(1, keepdims=True), (batch, length, grid.shape[-1]))
         state = GRU(width, name="first")(jnp.concatenate([x, mean], -1), begins, zeros)
-        seen, weight = _Look(1, name="look")(state, grid)
-        joined = drop(jnp.concatenate([state, seen], -1), row)
+        attended, weight = _Look(1, name="look")(state, grid)
+        joined = drop(jnp.concatenate([state, attended], -1), row)
         out = GRU(width, name="second")(joined, begins, zeros)
-        return nn.Dense(width, name="join")(jnp.concatenate([out, seen], -1)), weight
+        return nn.Dense(width, name="join")(jnp.concatenate([out, attended], -1)), weight
 
 
 class _Transformer(nn.Module):
@@ -145,10 +145,10 @@ class _Transformer(nn.Module):
         for layer in range(s.layers):
             qkv = nn.Dense(3 * width, use_bias=False, name=f"qkv_{layer}")(LayerNorm()(x))
             q, k, v = jnp.moveaxis(qkv.reshape(batch, length, 3, s.heads, -1), (2, 3), (0, 2))
-            seen = attention(q, k, v, past).swapaxes(1, 2).reshape(x.shape)
-            x = x + drop(nn.Dense(width, use_bias=False, name=f"out_{layer}")(seen), row)
-            seen, weight = _Look(s.heads, name=f"look_{layer}")(LayerNorm()(x), grid)
-            x, weights = x + drop(seen, row), [*weights, weight]
+            attended = attention(q, k, v, past).swapaxes(1, 2).reshape(x.shape)
+            x = x + drop(nn.Dense(width, use_bias=False, name=f"out_{layer}")(attended), row)
+            attended, weight = _Look(s.heads, name=f"look_{layer}")(LayerNorm()(x), grid)
+            x, weights = x + drop(attended, row), [*weights, weight]
             hidden = gelu(nn.Dense(4 * width, name=f"up_{layer}")(LayerNorm()(x)))
             x = x + drop(nn.Dense(width, name=f"down_{layer}")(hidden), row)
         return LayerNorm()(x), jnp.stack(weights).mean(0)

@@ -93,7 +93,7 @@ def generate(
     """
     if draft:
         raise UsageError("a recurrent network cannot check proposed tokens: leave out --draft")
-    if not prompt.shape[1] or net.rnn.both or temperature < 0:
+    if not prompt.shape[1] or net.rnn.bidirectional or temperature < 0:
         raise ValueError(
             "generation needs a prompt, a network of one direction, and a temperature of at least 0"
         )

@@ -66,7 +66,7 @@ def rnn_decoder(net: CharRNN) -> Decoder:
     Raises:
         ValueError: the network is bidirectional.
     """
-    if net.rnn.both:
+    if net.rnn.bidirectional:
         raise ValueError("a network that reads in both directions cannot continue a text")
     return Decoder(
         prepare=lambda params: params,

@@ -15,7 +15,7 @@ from dlcore.kernels.pool import max_pool
 from dlcore.kernels.shuffle import space_to_depth
 from dlcore.models.layers import Dropout, LayerNorm
 
-PIXEL_RATE = 5.0  # of the logarithms of a `LocalEmbedder`'s weights of pixels, relative to Adam's
+PIXEL_RATE = 5.0  # factor on the learning rate of `LocalEmbedder`'s log-weights of pixels
 
 
 class ConvEmbedder(nn.Module):
@@ -194,7 +194,7 @@ class Verifiers(nn.Module):
             normal = nn.initializers.normal(self.deviation)
             vectors = self.param(f"classes_{fold}", normal, shape, jnp.float32)
             embeddings.append(embedding)
-            wide = embedding.astype(jnp.promote_types(embedding.dtype, jnp.float32))
+            upcast = embedding.astype(jnp.promote_types(embedding.dtype, jnp.float32))
             # margins and scales need angles more finely than bfloat16 has them
-            cosines.append(wide @ unit_length(vectors.astype(wide.dtype)).T)
+            cosines.append(upcast @ unit_length(vectors.astype(upcast.dtype)).T)
         return jnp.stack(embeddings, 1), jnp.stack(cosines, 1)

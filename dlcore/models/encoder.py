@@ -71,15 +71,15 @@ class Block(nn.Module):
     def __call__(
         self,
         x: Float[Array, "batch length width"],
-        seen: Bool[Array, "batch length"] | Bool[Array, "batch length length"] | None,
+        attention_mask: Bool[Array, "batch length"] | Bool[Array, "batch length length"] | None,
         row: Integer[Array, " batch"] | None,
     ) -> Float[Array, "batch length width"]:
         """Maps x [batch, length, width] to the same shape.
 
         Args:
             x: tokens.
-            seen: True at the tokens that are attended to, [batch, length] or for each token
-                [batch, length, length]; None: all.
+            attention_mask: True at the tokens that are attended to, [batch, length] or for each
+                token [batch, length, length]; None: all.
             row: each example's index in the global batch [batch]; None: no dropout.
         """
         s, (batch, length, width) = self.size, x.shape
@@ -97,7 +97,7 @@ class Block(nn.Module):
             q, k = (rotary(t, np.arange(length)) for t in (q, k))
         drop = Dropout(s.dropout, name="drop")
         attended = dense(width, kernel_init=residual, name="out")(
-            attention(q, k, v, seen).swapaxes(1, 2).reshape(flat.shape)
+            attention(q, k, v, attention_mask).swapaxes(1, 2).reshape(flat.shape)
         )
         x = x + drop(attended.reshape(x.shape), row)
         hidden = gelu(
@@ -123,7 +123,9 @@ class Encoder(nn.Module):
     def __call__(
         self,
         x: Float[Array, "batch length width"],
-        seen: Bool[Array, "batch length"] | Bool[Array, "batch length length"] | None = None,
+        attention_mask: Bool[Array, "batch length"]
+        | Bool[Array, "batch length length"]
+        | None = None,
         *,
         train: bool = False,
         row: Integer[Array, " batch"] | None = None,
@@ -132,8 +134,9 @@ class Encoder(nn.Module):
 
         Args:
             x: embedded tokens.
-            seen: False at padding [batch, length], which then has no effect on other tokens, or for
-                each token the tokens that it attends to [batch, length, length]; None: all.
+            attention_mask: False at padding [batch, length], which then has no effect on other
+                tokens, or for each token the tokens that it attends to [batch, length, length];
+                None: all.
             train: whether dropout is applied.
             row: each example's index in the global batch [batch], for the keys of dropout.
 
@@ -153,5 +156,5 @@ class Encoder(nn.Module):
         x = Dropout(s.dropout, name="drop")(x, row)
         block = nn.remat(Block) if s.remat else Block
         for layer in range(s.layers):
-            x = block(s, name=f"block_{layer}")(x, seen, row)
+            x = block(s, name=f"block_{layer}")(x, attention_mask, row)
         return LayerNorm(name="norm")(x.reshape(-1, s.width)).reshape(x.shape)

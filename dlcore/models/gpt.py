@@ -199,13 +199,13 @@ class Block(nn.Module):
         if grouped_cache or s.window or s.softcap or padding is not None:
             first = position if cache is not None else jnp.zeros((), jnp.int32)
             mask = visible(first, length, k.shape[2], s.window, segment, padding)
-            seen = grouped_attention(q, k, v, mask, s.softcap)
+            attended = grouped_attention(q, k, v, mask, s.softcap)
         elif cache is not None:
-            seen = cached_attention(q, k, v, position)
+            attended = cached_attention(q, k, v, position)
         else:
-            seen = causal(q, k, v, segment)
+            attended = causal(q, k, v, segment)
         attended = dense(width, kernel_init=residual, name="out")(
-            seen.swapaxes(1, 2).reshape(flat.shape)
+            attended.swapaxes(1, 2).reshape(flat.shape)
         )
         x = x + drop(attended.reshape(x.shape), row)
         normal = norm(name="norm_mlp")(x.reshape(flat.shape))

@@ -164,14 +164,14 @@ def generate_batch(
     logits, cache = infer(
         net, params, prompt, cache=empty_cache(size, batch, dtype), padding=padding
     )
-    rows, seen = jnp.arange(batch), tokens_of(prompt, padding, size.vocabulary)
+    rows, occurred = jnp.arange(batch), tokens_of(prompt, padding, size.vocabulary)
 
     def unfinished(carry: Carry) -> Array:
         return (carry[0] < length) & ~carry[4].all()
 
     def one(carry: Carry) -> Carry:
-        i, cache, logits, seen, ended, tokens, logp = carry
-        token = _token(keys, i, logits, seen, end, decoding)
+        i, cache, logits, occurred, ended, tokens, logp = carry
+        token = _token(keys, i, logits, occurred, end, decoding)
         token = jnp.where(ended, max(end, 0), token)
         own = jax.nn.log_softmax(logits.astype(logp.dtype), -1)[rows, token]
         tokens = tokens.at[:, i].set(token)
@@ -180,14 +180,14 @@ def generate_batch(
         logits, cache = infer(
             net, params, token[:, None], cache=cache, position=given + i, padding=padding
         )
-        seen = seen.at[rows, token].set(True)
-        return i + 1, cache, logits[:, 0], seen, ended, tokens, logp
+        occurred = occurred.at[rows, token].set(True)
+        return i + 1, cache, logits[:, 0], occurred, ended, tokens, logp
 
     start = (
         jnp.zeros((), jnp.int32),
         cache,
         logits[:, -1],
-        seen,
+        occurred,
         jnp.zeros(batch, bool),
         jnp.full((batch, length), max(end, 0), jnp.int32),
         jnp.zeros((batch, length), jnp.promote_types(logits.dtype, jnp.float32)),
@@ -199,10 +199,10 @@ def generate_batch(
 
 
 def _token(
-    keys: Array, i: Array, logits: Array, seen: Array, end: int, decoding: Decoding
+    keys: Array, i: Array, logits: Array, occurred: Array, end: int, decoding: Decoding
 ) -> Array:
     """Chooses token i of every row, [batch]."""
-    how, logits = decoding, adjusted(logits, seen, i, end, decoding)
+    how, logits = decoding, adjusted(logits, occurred, i, end, decoding)
 
     def row(key: Array, logits: Array) -> Array:
         key = jax.random.fold_in(key, i)
@@ -213,7 +213,7 @@ def _token(
 
 def adjusted(
     logits: Float[Array, "*batch vocabulary"],
-    seen: Bool[Array, "*batch vocabulary"],
+    occurred: Bool[Array, "*batch vocabulary"],
     i: Integer[Array, ""],
     end: int,
     decoding: Decoding,
@@ -222,7 +222,7 @@ def adjusted(
 
     Args:
         logits: of the model [..., vocabulary].
-        seen: True for tokens that occur in prompt or continuation so far [..., vocabulary].
+        occurred: True for tokens that occur in prompt or continuation so far [..., vocabulary].
         i: number of tokens of the continuation so far [].
         end: the end token; below 0: none.
         decoding: its repetition penalty, `min_tokens`, `shorten_from` and `shorten_by` are used.
@@ -232,7 +232,7 @@ def adjusted(
     """
     how = decoding
     if how.repetition_penalty != 1:
-        logits = penalised(logits, seen, how.repetition_penalty)
+        logits = penalised(logits, occurred, how.repetition_penalty)
     if end >= 0 and how.shorten_by != 1:
         logits = end_encouraged(logits, end, i, how.shorten_from, how.shorten_by)
     if end >= 0 and how.min_tokens:

@@ -57,14 +57,14 @@ def visible(
         where the key is not later than the query and the arguments allow it.
     """
     query, key = (first + jnp.arange(queries))[:, None], jnp.arange(keys)[None]
-    seen = (key <= query)[None]
+    visible = (key <= query)[None]
     if window:
-        seen &= (key > query - window)[None]
+        visible &= (key > query - window)[None]
     if segment is not None:
-        seen &= segment[:, :, None] == segment[:, None, :]
+        visible &= segment[:, :, None] == segment[:, None, :]
     if padding is not None:
-        seen &= (key >= padding[:, None])[:, None]
-    return seen
+        visible &= (key >= padding[:, None])[:, None]
+    return visible
 
 
 def rotated(

@@ -19,23 +19,23 @@ class LRU(nn.Module):
 
     x and y are [length, batch, n], and h is 0 before the first step; a, e^g and D are vectors that
     multiply elementwise. |a| < 1, for a = exp(-exp(nu) + i exp(theta)). At initialisation a is
-    uniform over the area of the ring least <= |a| <= most, its angle is uniform between turn / 1000
-    and turn, and for inputs of white noise the states have the variance of the inputs. The
-    parameters are nu ("size"), theta ("angle") and g ("scale"), each [states]: bfloat16 cannot
-    represent small differences of |a| near 1, but it can represent those of nu.
+    uniform over the area of the ring min_radius <= |a| <= max_radius, its angle is uniform between
+    max_phase / 1000 and max_phase, and for inputs of white noise the states have the variance of
+    the inputs. The parameters are nu ("size"), theta ("angle") and g ("scale"), each [states]:
+    bfloat16 cannot represent small differences of |a| near 1, but it can represent those of nu.
 
     Attributes:
         states: number of complex states.
-        least, most: smallest and largest |a| at initialisation.
-        turn: largest angle at initialisation, in radians.
+        min_radius, max_radius: smallest and largest |a| at initialisation.
+        max_phase: largest angle at initialisation, in radians.
 
     Source: Orvieto et al. 2023, eq. 1 and 7.
     """
 
     states: int
-    least: float = 0.9
-    most: float = 0.999
-    turn: float = 6.28
+    min_radius: float = 0.9
+    max_radius: float = 0.999
+    max_phase: float = 6.28
 
     @nn.compact
     def __call__(self, x: Float[Array, "length batch n"]) -> Float[Array, "length batch n"]:
@@ -44,11 +44,11 @@ class LRU(nn.Module):
 
         def ring(key: Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
             # uniform in area
-            square = jax.random.uniform(key, shape, dtype, self.least**2, self.most**2)
+            square = jax.random.uniform(key, shape, dtype, self.min_radius**2, self.max_radius**2)
             return jnp.log(-0.5 * jnp.log(square))
 
         def angles(key: Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
-            return jnp.log(jax.random.uniform(key, shape, dtype, 1e-3, 1) * self.turn)
+            return jnp.log(jax.random.uniform(key, shape, dtype, 1e-3, 1) * self.max_phase)
 
         size, angle = self.param("size", ring, (s,)), self.param("angle", angles, (s,))
         acc_dtype = jnp.promote_types(x.dtype, jnp.float32)
@@ -80,16 +80,16 @@ class Block(nn.Module):
     the shape of x.
 
     Attributes:
-        states, least, most, turn: as of `LRU`.
+        states, min_radius, max_radius, max_phase: as of `LRU`.
         dropout: rate of dropout after the gate.
 
     Source: Orvieto et al. 2023, sec. 2; Dauphin et al. 2017 for the gate.
     """
 
     states: int
-    least: float
-    most: float
-    turn: float
+    min_radius: float
+    max_radius: float
+    max_phase: float
     dropout: float = 0.0
 
     @nn.compact
@@ -99,7 +99,7 @@ class Block(nn.Module):
         """Maps x [length, batch, n] to the same shape; `row` [batch] turns dropout on."""
         n = x.shape[-1]
         y = gelu(
-            LRU(self.states, self.least, self.most, self.turn, name="lru")(
+            LRU(self.states, self.min_radius, self.max_radius, self.max_phase, name="lru")(
                 LayerNorm(name="norm")(x)
             )
         )
@@ -117,7 +117,7 @@ class Classifier(nn.Module):
 
     Attributes:
         width: features of each block.
-        states, least, most, turn: as of `LRU`.
+        states, min_radius, max_radius, max_phase: as of `LRU`.
         layers: number of blocks.
         classes: number of classes.
         dropout: rate of dropout in each block.
@@ -128,9 +128,9 @@ class Classifier(nn.Module):
     layers: int
     classes: int
     dropout: float = 0.0
-    least: float = 0.9
-    most: float = 0.999
-    turn: float = 6.28
+    min_radius: float = 0.9
+    max_radius: float = 0.999
+    max_phase: float = 6.28
 
     @nn.compact
     def __call__(
@@ -154,6 +154,11 @@ class Classifier(nn.Module):
         )
         for layer in range(self.layers):
             x = Block(
-                self.states, self.least, self.most, self.turn, self.dropout, name=f"block_{layer}"
+                self.states,
+                self.min_radius,
+                self.max_radius,
+                self.max_phase,
+                self.dropout,
+                name=f"block_{layer}",
             )(x, row)
         return nn.Dense(self.classes, name="head")(LayerNorm(name="norm")(x).mean(0))

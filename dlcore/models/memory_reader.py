@@ -102,7 +102,7 @@ class MemoryReader(nn.Module):
             self.param(f"ages_{hop}", init, (s.sentences, s.width), jnp.float32)
             for hop in range(s.hops + 1)
         ]
-        there = (story != 0).any(-1)
+        sentence_mask = (story != 0).any(-1)
         state = _sentences(tables[0], question, weights)
         attention = []
         for hop in range(s.hops):
@@ -110,7 +110,7 @@ class MemoryReader(nn.Module):
                 _sentences(tables[i], story, weights) + ages[i][None, : story.shape[1]]
                 for i in (hop, hop + 1)
             )
-            weight = _softmax(jnp.einsum("bsd,bd->bs", keys, state), there)
+            weight = _softmax(jnp.einsum("bsd,bd->bs", keys, state), sentence_mask)
             state = state + jnp.einsum("bs,bsd->bd", weight, values)
             attention.append(weight)
         state = Dropout(s.dropout)(state, row if train else None)
@@ -125,7 +125,9 @@ def _sentences(
 
 
 def _softmax(
-    scores: Float[Array, "batch sentences"], there: Bool[Array, "batch sentences"]
+    scores: Float[Array, "batch sentences"], sentence_mask: Bool[Array, "batch sentences"]
 ) -> Float[Array, "batch sentences"]:
-    """Softmax over the sentences that exist; zeros where there are none."""
-    return jnp.where(there, jax.nn.softmax(jnp.where(there, scores, _HIDDEN), -1), 0)
+    """Softmax over the sentences that exist; zeros where sentence_mask are none."""
+    return jnp.where(
+        sentence_mask, jax.nn.softmax(jnp.where(sentence_mask, scores, _HIDDEN), -1), 0
+    )

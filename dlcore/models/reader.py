@@ -88,13 +88,13 @@ class Words(nn.Module):
     def _of_characters(self, characters: Array) -> Array:
         init = nn.initializers.normal(0.3)
         x = nn.Embed(257, 8, embedding_init=init, name="characters")(characters.astype(jnp.int32))
-        there = (characters > 0)[..., None]
-        x = jnp.where(there, x, 0)
+        mask = (characters > 0)[..., None]
+        x = jnp.where(mask, x, 0)
         half, count = self.kernel // 2, x.shape[2]
         around = jnp.pad(x, ((0, 0), (0, 0), (half, half), (0, 0)))
         windows = [around[:, :, i : i + count] for i in range(self.kernel)]
         found = nn.Dense(self.size.characters, name="convolve")(jnp.concatenate(windows, -1))
-        return jnp.where(there, nn.relu(found), 0).max(2)
+        return jnp.where(mask, nn.relu(found), 0).max(2)
 
 
 class Sequence(nn.Module):
@@ -132,7 +132,7 @@ class Sequence(nn.Module):
                 x = nn.Dense(s.width, name="project")(x)
             y = Encoder(size, name="encoder")(x, mask, train=train, row=row)
         else:
-            rnn = RNN(s.encoder, s.width // 2, both=True, name="encoder")
+            rnn = RNN(s.encoder, s.width // 2, bidirectional=True, name="encoder")
             y, _ = rnn(x, mask=mask.astype(x.dtype))
         return jnp.where(mask[..., None], y, 0)
 
@@ -180,20 +180,22 @@ class SpanReader(nn.Module):
         """
         s, drawn = self.size, row if train else None
         words, encode = Words(s, name="input"), Sequence(s, name="encode")
-        question_mask, there = question != 0, context != 0
+        question_mask, context_mask = question != 0, context != 0
         q = encode(
             words(question, question_characters, question_flags, drawn), question_mask, train, row
         )
         x = words(context, context_characters, context_flags, drawn)
-        c = encode(x, there, train, row)
-        merged = Flow(name="flow")(c, q, there, question_mask)
+        c = encode(x, context_mask, train, row)
+        merged = Flow(name="flow")(c, q, context_mask, question_mask)
         merged = nn.relu(nn.Dense(s.width, name="merge")(jnp.concatenate([merged, x], -1)))
-        model = Sequence(s, name="model")(merged, there, train, row)
-        last = Sequence(s, name="last")(jnp.concatenate([merged, model], -1), there, train, row)
+        model = Sequence(s, name="model")(merged, context_mask, train, row)
+        last = Sequence(s, name="last")(
+            jnp.concatenate([merged, model], -1), context_mask, train, row
+        )
         start, end = (
             Dropout(s.dropout)(jnp.concatenate([merged, each], -1), drawn) for each in (model, last)
         )
-        return SpanHead(name="head")(start, end, there)
+        return SpanHead(name="head")(start, end, context_mask)
 
 
 class Flow(nn.Module):
@@ -208,14 +210,14 @@ class Flow(nn.Module):
         self,
         c: Float[Array, "batch length width"],
         q: Float[Array, "batch question_length width"],
-        there: Bool[Array, "batch length"],
+        context_mask: Bool[Array, "batch length"],
         question_mask: Bool[Array, "batch question_length"],
     ) -> Float[Array, "batch length four_width"]:
         """Computes [c; attended q; c * attended q; c * attended c], [batch, length, 4 width].
 
         Args:
             c, q: encoded tokens of the text and the question.
-            there, question_mask: False at padding of each.
+            context_mask, question_mask: False at padding of each.
         """
         weight = self.param("weight", nn.initializers.normal(0.1), (3, c.shape[-1]), jnp.float32)
         similarity = (
@@ -225,7 +227,7 @@ class Flow(nn.Module):
         )
         similarity = jnp.where(question_mask[:, None], similarity, HIDDEN)
         of_question = jnp.einsum("bij,bjd->bid", jax.nn.softmax(similarity, -1), q)
-        of_text = jax.nn.softmax(jnp.where(there, similarity.max(-1), HIDDEN), -1)
+        of_text = jax.nn.softmax(jnp.where(context_mask, similarity.max(-1), HIDDEN), -1)
         summary = jnp.einsum("bi,bid->bd", of_text, c)[:, None]
         return jnp.concatenate([c, of_question, c * of_question, c * summary], -1)
 

@@ -118,15 +118,15 @@ class RNN(nn.Module):
     Attributes:
         cell, width, forget, memory, gain: as of `Recurrent`.
         layers: number of layers.
-        both: bidirectional: every layer also runs backwards, and the outputs of both directions are
-            concatenated to [..., 2 width].
+        bidirectional: whether every layer also runs backwards, and the outputs of both directions
+            are concatenated to [..., 2 width].
         dropout: rate of dropout between layers.
     """
 
     cell: Cell
     width: int
     layers: int = 1
-    both: bool = False
+    bidirectional: bool = False
     dropout: float = 0.0
     forget: float = 1.0
     memory: int = 0
@@ -135,7 +135,7 @@ class RNN(nn.Module):
     @property
     def scans(self) -> int:
         """The number of states: layers times directions."""
-        return self.layers * (1 + self.both)
+        return self.layers * (1 + self.bidirectional)
 
     def start(self, batch: int) -> Float[Array, "batch scans state"]:
         """Returns states of zeros [batch, scans, state]."""
@@ -166,7 +166,7 @@ class RNN(nn.Module):
             Outputs of the last layer [batch, length, width (twice where bidirectional)]; last
             states [batch, scans, state].
         """
-        directions = (False, True) if self.both else (False,)
+        directions = (False, True) if self.bidirectional else (False,)
         mask = None if mask is None else mask.T
         after: list[Array] = []
         x = x.swapaxes(0, 1)
@@ -227,7 +227,7 @@ class Reader(nn.Module):
         """
         y, carry = self.rnn(x, train=train, row=row, mask=mask)
         if not self.every:  # the last state backwards is that of the first step
-            return self.read(carry) if self.rnn.both else self.head(y[:, -1])
+            return self.read(carry) if self.rnn.bidirectional else self.head(y[:, -1])
         return self.head(y.reshape(-1, y.shape[-1])).reshape(*y.shape[:2], -1)
 
     def advance(
@@ -238,5 +238,5 @@ class Reader(nn.Module):
 
     def read(self, carry: Float[Array, "batch scans state"]) -> Float[Array, "batch outputs"]:
         """Computes the outputs [batch, outputs] of states [batch, scans, state]."""
-        last = carry[:, -1 - self.rnn.both :, : self.rnn.width]
+        last = carry[:, -1 - self.rnn.bidirectional :, : self.rnn.width]
         return self.head(last.reshape(len(last), -1))

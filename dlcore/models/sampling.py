@@ -93,23 +93,23 @@ def probabilities(
 
 def penalised(
     logits: Float[Array, "*batch vocabulary"],
-    seen: Bool[Array, "*batch vocabulary"],
+    occurred: Bool[Array, "*batch vocabulary"],
     penalty: float,
 ) -> Float[Array, "*batch vocabulary"]:
     """Makes earlier tokens less likely: divides logits above 0 by the penalty, multiplies others.
 
     Args:
         logits: [..., vocabulary].
-        seen: True for tokens that occur in the text so far [..., vocabulary].
+        occurred: True for tokens that occur in the text so far [..., vocabulary].
         penalty: above 0; above 1 discourages repetition, 1 changes nothing.
 
     Returns:
-        Logits, shape of `logits`; those of tokens that are not `seen` are unchanged.
+        Logits, shape of `logits`; those of tokens that are not `occurred` are unchanged.
 
     Source: Keskar et al. 2019, sec. 4.1, with the sign rule of the `transformers` library.
     """
     changed = jnp.where(logits < 0, logits * penalty, logits / penalty)
-    return jnp.where(seen, changed, logits)
+    return jnp.where(occurred, changed, logits)
 
 
 def end_encouraged(

@@ -117,7 +117,7 @@ class Block(nn.Module):
         if cache is None:
             q, k, v = (qkv[:, :, i].swapaxes(1, 2) for i in range(3))
             q, k = (rotary(t, np.arange(length)) for t in (q, k))
-            seen = attention(q, k, v, past).swapaxes(1, 2)
+            attended = attention(q, k, v, past).swapaxes(1, 2)
         else:
             q, k, v = (
                 qkv[:, :, i, :, None].reshape(batch * length, s.heads, 1, -1) for i in range(3)
@@ -126,10 +126,10 @@ class Block(nn.Module):
             held = [whole.reshape(batch * length, *whole.shape[2:]) for whole in cache]
             put = jax.lax.dynamic_update_slice_in_dim
             held = [put(h, new, position, 2) for h, new in zip(held, (k, v), strict=True)]
-            seen = cached_attention(q, held[0], held[1], position)
+            attended = cached_attention(q, held[0], held[1], position)
             cache = held[0].reshape(cache[0].shape), held[1].reshape(cache[1].shape)
         x = x + drop(
-            dense(width, kernel_init=residual, name="out")(seen.reshape(flat.shape)).reshape(
+            dense(width, kernel_init=residual, name="out")(attended.reshape(flat.shape)).reshape(
                 x.shape
             ),
             row,
@@ -137,11 +137,11 @@ class Block(nn.Module):
         q = dense(width, name="query")(Norm(name="norm_source")(x.reshape(flat.shape))).reshape(
             batch, length, s.heads, -1
         )
-        seen = attention(q.swapaxes(1, 2), *memory, source).swapaxes(1, 2)
+        attended = attention(q.swapaxes(1, 2), *memory, source).swapaxes(1, 2)
         x = x + drop(
-            dense(width, kernel_init=residual, name="cross_out")(seen.reshape(flat.shape)).reshape(
-                x.shape
-            ),
+            dense(width, kernel_init=residual, name="cross_out")(
+                attended.reshape(flat.shape)
+            ).reshape(x.shape),
             row,
         )
         hidden = gelu(dense(4 * width, name="up")(Norm(name="norm_mlp")(x.reshape(flat.shape))))
@@ -190,7 +190,7 @@ class Seq2Seq(nn.Module):
         """Computes logits [batch, length, vocabulary] of the token after each target token.
 
         Args:
-            source: source tokens [batch, source], packed by `dlcore.data.sets.pairs.packed`.
+            source: source tokens [batch, source], packed by `dlcore.data.sets.pair_rows.packed`.
             source_pair: number of the pair of each source token, [batch, source].
             tokens: target tokens [batch, length].
             pair: number of the pair of each target token, [batch, length].
@@ -217,7 +217,7 @@ class Seq2Seq(nn.Module):
     def read(
         self,
         source: Integer[Array, "batch source"],
-        seen: Bool[Array, "batch source"] | Bool[Array, "batch source source"],
+        attention_mask: Bool[Array, "batch source"] | Bool[Array, "batch source source"],
         *,
         train: bool = False,
         row: Integer[Array, " batch"] | None = None,
@@ -226,8 +226,8 @@ class Seq2Seq(nn.Module):
 
         Args:
             source: source tokens [batch, source].
-            seen: True at the tokens that are attended to [batch, source], or for each token the
-                tokens that it attends to [batch, source, source].
+            attention_mask: True at the tokens that are attended to [batch, source], or for each
+                token the tokens that it attends to [batch, source, source].
             train: whether dropout is applied.
             row: each example's index in the global batch [batch], for the keys of dropout.
 
@@ -235,9 +235,9 @@ class Seq2Seq(nn.Module):
             For each decoder layer (keys, values), each [batch, heads, source, d].
         """
         s, (batch, length) = self.size, source.shape
-        encoder_output = self.encoder(self.embed(source), seen, train=train, row=row).reshape(
-            batch * length, s.width
-        )
+        encoder_output = self.encoder(
+            self.embed(source), attention_mask, train=train, row=row
+        ).reshape(batch * length, s.width)
         both = [
             project(encoder_output).reshape(batch, length, 2, s.heads, -1)
             for project in self.source_projection

@@ -23,8 +23,8 @@ from dlcore.models.detector import Pyramid
 from dlcore.models.layers import LayerNorm
 
 _PRIOR = 0.05  # the confidence with which training starts
-_SIZE = 0.2  # the width and height of a box with which training starts, of those of the image
-_MARGIN = 1e-3  # how near a middle may be to the border before its logarithm is taken
+_SIZE = 0.2  # initial width and height of a box, as a fraction of the image's
+_MARGIN = 1e-3  # centres are clipped to this distance from the border before their logit is taken
 
 
 def positions(points: Array, width: int) -> Array:
@@ -85,13 +85,13 @@ class DecoderBlock(nn.Module):
 
         y = LayerNorm(name="norm_self")(x)
         q, k = (split(dense(name=f"self_{n}")(y + place)) for n in ("query", "key"))
-        seen = attention(q, k, split(dense(name="self_value")(y)))
-        x = x + dense(name="self_out")(joined(seen))
+        attended = attention(q, k, split(dense(name="self_value")(y)))
+        x = x + dense(name="self_out")(joined(attended))
         y = LayerNorm(name="norm_image")(x)
         q = split(dense(name="query")(y + place))
         k = split(dense(name="key")(image + image_place))
-        seen = attention(q, k, split(dense(name="value")(image)))
-        x = x + dense(name="out")(joined(seen))
+        attended = attention(q, k, split(dense(name="value")(image)))
+        x = x + dense(name="out")(joined(attended))
         y = gelu(nn.Dense(2 * self.width, name="up")(LayerNorm(name="norm_mlp")(x)))
         return x + dense(name="down")(y)
 

@@ -28,7 +28,7 @@ class _Texts(NamedTuple):
         tokens: prompt and continuation [batch, columns]; undefined after the continuation.
         done: tokens of each continuation so far [batch].
         log_probabilities: of the continuation's tokens [batch, length].
-        seen: tokens that occur in each text [batch, vocabulary].
+        occurred: tokens that occur in each text [batch, vocabulary].
         ended: rows that are finished [batch].
         passes: of the model for each row so far [batch].
     """
@@ -36,7 +36,7 @@ class _Texts(NamedTuple):
     tokens: Array
     done: Array
     log_probabilities: Array
-    seen: Array
+    occurred: Array
     ended: Array
     passes: Array
 
@@ -89,7 +89,7 @@ def generate_speculatively(
         last = jnp.take_along_axis(texts.tokens, known[:, None] - 1, 1)
         checked = jnp.concatenate([last, proposed], 1)
         logits, cache = extend(net, params, checked, cache, known - 1, padding)
-        p = _distribution(logits, texts.seen, proposed, texts.done, end, decoding)
+        p = _distribution(logits, texts.occurred, proposed, texts.done, end, decoding)
         if q is None:  # the drafter draws nothing: its distributions are on one token
             q = jax.nn.one_hot(proposed, size.vocabulary, dtype=p.dtype)
         tokens, valid = jax.vmap(accepted)(accept, p, proposed, q.astype(p.dtype))
@@ -159,7 +159,7 @@ def _empty(
         tokens=jnp.concatenate([prompt.astype(jnp.int32), after], 1),
         done=zeros,
         log_probabilities=jnp.zeros((batch, length), dtype),
-        seen=tokens_of(prompt, padding, vocabulary),
+        occurred=tokens_of(prompt, padding, vocabulary),
         ended=jnp.zeros(batch, bool),
         passes=zeros,
     )
@@ -183,12 +183,12 @@ def _appended(
     at = jnp.where(written, done[:, None] + ahead, texts.tokens.shape[1])
     own = jax.nn.log_softmax(logits.astype(logp.dtype), -1)
     own = jnp.take_along_axis(own, tokens[..., None], 2)[..., 0]
-    found = jnp.where(written, tokens, texts.seen.shape[1])
+    found = jnp.where(written, tokens, texts.occurred.shape[1])
     return _Texts(
         tokens=texts.tokens.at[rows, given + at].set(tokens, mode="drop"),
         done=done + count,
         log_probabilities=logp.at[rows, at].set(own, mode="drop"),
-        seen=texts.seen.at[rows, found].set(True, mode="drop"),
+        occurred=texts.occurred.at[rows, found].set(True, mode="drop"),
         ended=texts.ended | (is_end & written).any(1) | (done + count >= length),
         passes=texts.passes + ~texts.ended,
     )
@@ -239,7 +239,7 @@ def _row_keys(keys: Array, done: Array) -> tuple[Array, Array]:
 
 def _distribution(
     logits: Float[Array, "batch next vocabulary"],
-    seen: Bool[Array, "batch vocabulary"],
+    occurred: Bool[Array, "batch vocabulary"],
     proposed: Integer[Array, "batch tokens"],
     done: Integer[Array, " batch"],
     end: int,
@@ -247,7 +247,7 @@ def _distribution(
 ) -> Float[Array, "batch next vocabulary"]:
     """The model's distributions, under the penalties that each token has where it stands."""
     how, (_, length, vocabulary) = decoding, logits.shape
-    before = jnp.broadcast_to(seen[:, None], logits.shape)
+    before = jnp.broadcast_to(occurred[:, None], logits.shape)
     if how.repetition_penalty != 1:
         one_hot = jax.nn.one_hot(proposed, vocabulary, dtype=jnp.int32)
         before = before | (jnp.pad(jnp.cumsum(one_hot, 1), ((0, 0), (1, 0), (0, 0))) > 0)

@@ -96,7 +96,7 @@ class Characters(nn.Module):
 
     @nn.compact
     def __call__(
-        self, characters: Integer[Array, "batch length letters"]
+        self, characters: Integer[Array, "batch length characters"]
     ) -> Float[Array, "batch length features"]:
         """Computes features [batch, length, features] of characters, 0 at padding."""
         table = self.param(
@@ -134,7 +134,7 @@ class Tagger(nn.Module):
     def __call__(
         self,
         words: Integer[Array, "batch length"],
-        characters: Integer[Array, "batch length letters"],
+        characters: Integer[Array, "batch length characters"],
         length: Integer[Array, " batch"],
         tokens: Integer[Array, "batch count"] | None = None,
         first: Integer[Array, "batch length"] | None = None,
@@ -146,7 +146,7 @@ class Tagger(nn.Module):
 
         Args:
             words: [batch, length]; 0 at padding.
-            characters: [batch, length, letters]; 0 at padding.
+            characters: [batch, length, characters]; 0 at padding.
             length: valid words [batch].
             tokens: subwords [batch, count]; needed where `size.vocabulary` is above 0.
             first: position of each word's first subword [batch, length]; needed with `tokens`.
@@ -161,7 +161,7 @@ class Tagger(nn.Module):
         x = self._embedded(words, characters, tokens, first, train, row)
         x = jnp.where(mask[..., None], Dropout(size.dropout, name="drop_in")(x, drawn), 0)
         if size.layers:
-            rnn = RNN(size.cell, size.width, size.layers, both=True, dropout=size.dropout)
+            rnn = RNN(size.cell, size.width, size.layers, bidirectional=True, dropout=size.dropout)
             x, _ = rnn(x, mask=mask, train=train, row=row)
             x = Dropout(size.dropout, name="drop_out")(x, drawn)
         emissions = nn.Dense(size.tags, name="head")(x)

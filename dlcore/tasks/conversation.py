@@ -226,7 +226,7 @@ class Conversation:
                 self.forgotten += len(self.tokens) - len(kept)
                 self.tokens = kept
                 self._empty_cache()
-            # at most to a full context, from where on the text is seen without its first half
+            # at most to a full context, from where on the text is occurred without its first half
             if not draft or context is None or len(self.tokens) + draft >= context:
                 logits = self._logits()
                 yield int(self._choose(key, i, logits, self._seen(logits.shape[-1]))[0])
@@ -242,9 +242,9 @@ class Conversation:
         """Which tokens the text has, bool [1, vocabulary]; None where that does not matter."""
         if self.sampling.repetition_penalty == 1:
             return None
-        seen = np.zeros((1, vocabulary), bool)
-        seen[0, self.tokens] = True
-        return seen
+        occurred = np.zeros((1, vocabulary), bool)
+        occurred[0, self.tokens] = True
+        return occurred
 
     def _looked_ahead(self, key: Array, context: int) -> list[int]:
         """Draws one or more tokens in one pass; those that are not taken are overwritten later."""
@@ -283,11 +283,11 @@ class Conversation:
 
 
 def _choose(
-    key: Array, i: Array, logits: Array, seen: Array | None, *, end: int, how: Decoding
+    key: Array, i: Array, logits: Array, occurred: Array | None, *, end: int, how: Decoding
 ) -> Array:
     """Draws token i of an answer, [1]."""
-    seen = jnp.zeros(logits.shape, bool) if seen is None else seen
-    logits = adjusted(logits, seen, i, end, how)
+    occurred = jnp.zeros(logits.shape, bool) if occurred is None else occurred
+    logits = adjusted(logits, occurred, i, end, how)
     key = jax.random.fold_in(key, i)
     return choose(key, logits, how.temperature, how.top_k, how.top_p, how.min_p)
 

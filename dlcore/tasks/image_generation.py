@@ -28,7 +28,7 @@ METRICS = {
     "legible": Metric("higher"),
     "rarest_class": Metric("higher"),
     "commonest_class": Metric(None),
-    "as_asked": Metric("higher"),
+    "predicted_as_requested": Metric("higher"),
     "precision": Metric("higher"),
     "recall": Metric("higher"),
 }
@@ -48,7 +48,7 @@ def legibility(
         `legible`, the fraction of images whose largest class probability is at least 0.9;
         `rarest_class` and `commonest_class`, the smallest and the largest fraction of images that
         are predicted as one class, 0 for a class that is never predicted; with labels also
-        `as_asked`, the fraction of images that are predicted as their label.
+        `predicted_as_requested`, the fraction of images that are predicted as their label.
     """
     predicted, classes = generated.probabilities.argmax(-1), generated.probabilities.shape[-1]
     fractions = np.bincount(predicted, minlength=classes) / len(predicted)
@@ -58,7 +58,7 @@ def legibility(
         "commonest_class": fractions.max(),
     }
     if label is not None:
-        metrics["as_asked"] = (predicted == label).mean()
+        metrics["predicted_as_requested"] = (predicted == label).mean()
     return {name: float(value) for name, value in metrics.items()}
 
 

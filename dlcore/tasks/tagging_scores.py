@@ -15,7 +15,7 @@ from dlcore.metrics.calibration import reliability
 from dlcore.metrics.known import Metric
 from dlcore.metrics.spans import span_f1
 
-TYPES_LISTED = 10  # F1 by type is a metric for so many types at most; a table has all of them
+TYPES_LISTED = 10  # with more types of spans F1 by type is in a table only, and no metric
 
 
 class Prediction(NamedTuple):

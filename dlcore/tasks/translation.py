@@ -12,8 +12,8 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Integer
 
-from dlcore.data.sets import pairs
-from dlcore.data.sets.pairs import PairRows
+from dlcore.data.sets import pair_rows
+from dlcore.data.sets.pair_rows import PairRows
 from dlcore.data.source import Arrays, Source, arrays
 from dlcore.data.tokens import Subwords
 from dlcore.metrics.known import Metric
@@ -80,10 +80,10 @@ class Translator:
             positions after the translation; and their scores [batch], see `beam_search`.
         """
         length = self.longest * 3 // 2
-        step, state = self.begin(params[self.name], source, source != pairs.PAD, beams, length)
-        first = jnp.full(len(source), pairs.START, jnp.int32)
+        step, state = self.begin(params[self.name], source, source != pair_rows.PAD, beams, length)
+        first = jnp.full(len(source), pair_rows.START, jnp.int32)
         hypotheses, scores = beam_search(
-            step, state, first, beams=beams, length=length, end=pairs.END, penalty=self.penalty
+            step, state, first, beams=beams, length=length, end=pair_rows.END, penalty=self.penalty
         )
         return hypotheses[:, 0], scores[:, 0]
 
@@ -104,7 +104,7 @@ class Translator:
         Raises:
             ValueError: a text has more than `longest` tokens, or there are no texts.
         """
-        source = pairs.padded(pairs.encoded(self.tokenizer, texts), self.longest)
+        source = pair_rows.padded(pair_rows.encoded(self.tokenizer, texts), self.longest)
         tokens, scores = self._compiled(params, source)
         found = self.decoded(np.asarray(tokens))
         return list(zip(found, np.asarray(scores).tolist(), strict=True))
@@ -128,9 +128,9 @@ class Translator:
         Returns:
             `source`, int32 [N, longest], and `number`, int32 [N]: the index in `rows.source_texts`.
         """
-        encoded = pairs.encoded(self.tokenizer, rows.source_texts)
+        encoded = pair_rows.encoded(self.tokenizer, rows.source_texts)
         order = np.array(sorted(range(len(encoded)), key=lambda i: len(encoded[i])), np.int32)
-        source = pairs.padded([encoded[i] for i in order], self.longest)
+        source = pair_rows.padded([encoded[i] for i in order], self.longest)
         info = rows.info
         return arrays(
             f"{info.name} sentences", info.version, info.split, {"source": source, "number": order}

@@ -10,7 +10,7 @@ from pathlib import Path
 from dlcore.bounds import PositiveInt
 from dlcore.data.own import files as own_files
 from dlcore.data.own import pairs as own
-from dlcore.data.sets import pairs
+from dlcore.data.sets import pair_rows
 from dlcore.errors import UsageError
 from dlcore.samples import Table
 from dlcore.tasks.translation import Translator
@@ -49,7 +49,7 @@ class TranslationPredictor:
         """
         longest = self.translator.longest
         for each in text:
-            count = len(pairs.encoded(self.translator.tokenizer, [each])[0])
+            count = len(pair_rows.encoded(self.translator.tokenizer, [each])[0])
             if count > longest:
                 raise UsageError(
                     f"a sentence of {count} tokens, and this model translates at most {longest}:"

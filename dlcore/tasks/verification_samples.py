@@ -11,7 +11,8 @@ from dlcore.data.source import Source
 from dlcore.metrics.calibration import reliability
 from dlcore.metrics.verification import Pairs, SameProbability, roc
 from dlcore.samples import Images, Plot, Sample, Series, Table
-from dlcore.tasks import verification
+from dlcore.tasks import verification_pairs
+from dlcore.tasks.verification import embeddings
 from dlcore.train.model import Model
 from dlcore.train.step import State
 
@@ -47,10 +48,10 @@ def samples(
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
-        folds = verification.unseen_pairs(verification.embeddings(model, state, source), source)
-        found = verification.calibrated(folds, verification.labels(source))
-        methods = {"network": folds, **verification.baselines(model, source)}
-        joined = verification.joined(folds)
+        folds = verification_pairs.unseen_pairs(embeddings(model, state, source), source)
+        found = verification_pairs.calibrated(folds, verification_pairs.labels(source))
+        methods = {"network": folds, **verification_pairs.baselines(model, source)}
+        joined = verification_pairs.joined(folds)
         return [
             _typical(title, source, joined, found.fitted, count),
             *_mistakes(title, source, joined, found.fitted, count),
@@ -136,7 +137,7 @@ def _curves(methods: dict[str, list[Pairs]]) -> Plot:
     )
 
 
-def _calibration(found: verification.Calibrated) -> list[Sample]:
+def _calibration(found: verification_pairs.Calibrated) -> list[Sample]:
     bins = reliability(found.probability, found.same)
     diagonal = np.array([0.0, 1.0])
     series = (
@@ -155,7 +156,7 @@ def _table(methods: dict[str, list[Pairs]]) -> Table:
     head = ("fold", "method", "equal error rate", "area under ROC", "accepted at FAR 1 %")
     rows: list[tuple[str | float, ...]] = []
     for name, folds in methods.items():
-        found = verification.of_folds(folds)
+        found = verification_pairs.of_folds(folds)
         each = [(m.eer, m.auc, m.tar_at_far_1) for m in found]
         rows += [(str(fold), _NAMES[name], *values) for fold, values in enumerate(each)]
         rows.append(("mean", _NAMES[name], *map(float, np.mean(each, 0))))

@@ -51,7 +51,7 @@ def test_rows_come_from_files_standard_input_and_texts(
         answered()
 
 
-class Asked(Table):
+class Questions(Table):
     """A predictor of rows, one of which cannot be read, or of texts of their own."""
 
     def items(self, files: Any, text: Any) -> list[Any]:
@@ -63,7 +63,7 @@ class Asked(Table):
 
 def test_a_row_that_cannot_be_read_leaves_the_others(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "a.csv").write_text("a,b\n1,2\n3,4\n")
-    file, predictor = str(tmp_path / "a.csv"), Asked()
+    file, predictor = str(tmp_path / "a.csv"), Questions()
     assert predict._answer(predictor, None, predict.PredictOptions(files=(file,))) == 3  # type: ignore[arg-type]
     said = capsys.readouterr()
     assert said.out.splitlines() == [f"{file}:1: 3", f"{file}:3: 7"]
@@ -71,7 +71,7 @@ def test_a_row_that_cannot_be_read_leaves_the_others(tmp_path: Path, capsys: Cap
 
 
 def test_texts_of_their_own_are_answered_one_by_one(capsys: Capture) -> None:
-    predictor = Asked()
+    predictor = Questions()
     predictor.reads = "texts"
     options = predict.PredictOptions(text=("one", "three"))
     assert predict._answer(predictor, None, options) == 0  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from dlcore import sharding
-from dlcore.data.sets import pairs
+from dlcore.data.sets import pair_rows, pairs
 from dlcore.data.source import Arrays, Batch, Info, Source
 from dlcore.data.stream import Stream
 from dlcore.options import RunOptions
@@ -143,7 +143,7 @@ def mistranslated(name: str, **changes: Any) -> Callable[[Experiment], Source]:
     def changed(_: Experiment) -> Source:
         true = pairs.synthetic
 
-        def false(*words: Any) -> pairs.Corpus:
+        def false(*words: Any) -> pair_rows.Corpus:
             corpus = true(*words)
             order = np.random.default_rng(0).permutation(len(corpus.source["train"]))
             return dataclasses.replace(

@@ -134,7 +134,7 @@ ROWS = {
         "lower",
     ),
     "gan_mnist": Row(
-        "test/as_asked",
+        "test/predicted_as_requested",
         lambda e: 0.1,
         0.12,
         torn("label"),

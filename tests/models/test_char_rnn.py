@@ -24,6 +24,8 @@ def test_generation_is_the_likeliest_token_after_the_whole_text_each_time() -> N
         )
     np.testing.assert_array_equal(generate(net, params, prompt, jax.random.key(0), 4, 0.0), text)
     with pytest.raises(ValueError, match="one direction"):
-        generate(CharRNN(RNN("lstm", 8, both=True), 5), params, prompt, jax.random.key(0), 4)
+        generate(
+            CharRNN(RNN("lstm", 8, bidirectional=True), 5), params, prompt, jax.random.key(0), 4
+        )
     with pytest.raises(ValueError, match="prompt"):
         generate(net, params, prompt[:, :0], jax.random.key(0), 4)

@@ -37,7 +37,7 @@ def test_pixel_norm_makes_the_mean_square_one() -> None:
     assert bool((pixel_norm(jnp.zeros((1, 4))) == 0).all())
 
 
-def test_a_class_is_drawn_and_judged_by_its_label() -> None:
+def test_a_class_is_generated_and_scored_by_its_label() -> None:
     gen, disc = Generator(width=8, classes=3), Discriminator(width=8, classes=3)
     noise, label = (
         jnp.broadcast_to(jax.random.normal(jax.random.key(0), (1, 4)), (3, 4)),

@@ -49,8 +49,8 @@ def drawn(size: Size, seed: int) -> Any:
 
 
 def params(size: Size, seed: int = 0) -> Any:
-    """Parameters large enough that every part matters: at initialisation a GPT hardly listens to
-    its attention.
+    """Parameters large enough that every part matters: at initialisation attention adds little to
+    the residual stream of a GPT.
     """
     return jax.tree.map(jnp.asarray, drawn(size, seed))
 

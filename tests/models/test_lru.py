@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_the_layer_is_its_equation_in_complex_numbers() -> None:
-    net = LRU(states=5, least=0.5, most=0.9, turn=3.0)
+    net = LRU(states=5, min_radius=0.5, max_radius=0.9, max_phase=3.0)
     x = np.random.default_rng(0).standard_normal((7, 2, 3))
     variables = init(net, jax.random.key(1), jnp.asarray(x, jnp.float32))
     p = {
@@ -41,8 +41,8 @@ def test_the_layer_is_its_equation_in_complex_numbers() -> None:
 
 
 def test_states_of_noise_have_the_size_of_the_noise() -> None:
-    """What sqrt(1 - |decay|^2) is for: with it a long memory is no louder than a short one."""
-    net = LRU(states=64, least=0.0, most=0.99)
+    """By the factor sqrt(1 - |decay|^2) the variance of the states does not depend on |decay|."""
+    net = LRU(states=64, min_radius=0.0, max_radius=0.99)
     x = jax.random.normal(jax.random.key(0), (1000, 4, 16))
     y = apply(net, init(net, jax.random.key(1), x), x)
     assert 0.7 < float(y[500:].std()) < 2.5

@@ -74,9 +74,9 @@ def test_the_best_span_is_that_of_enumeration() -> None:
 def test_attention_of_text_and_question_by_loops() -> None:
     """Seo et al. 2017, eq. 1 to 4."""
     c, q = DRAW.normal(size=(2, 1, 4, 3)).astype(np.float32)
-    there, asked = np.array([[1, 1, 1, 0]], bool), np.array([[1, 1, 0, 0]], bool)
+    there, question_mask = np.array([[1, 1, 1, 0]], bool), np.array([[1, 1, 0, 0]], bool)
     weight = DRAW.normal(size=(3, 3)).astype(np.float32)
-    found = np.asarray(Flow().apply({"params": {"weight": weight}}, c, q, there, asked))[0]
+    found = np.asarray(Flow().apply({"params": {"weight": weight}}, c, q, there, question_mask))[0]
     w = weight.reshape(-1)
     pairs = [[np.concatenate([a, b, a * b]) for b in q[0, :2]] for a in c[0, :3]]
     similarity = np.array(pairs) @ w

@@ -37,7 +37,7 @@ def test_two_halves_with_the_carry_handed_on_are_the_whole(cell: Any) -> None:
 def test_both_directions_see_the_end_at_the_beginning_and_one_does_not() -> None:
     changed = X.at[:, -1].add(1.0)
     for both in (False, True):
-        net = RNN("gru", 4, both=both)
+        net = RNN("gru", 4, bidirectional=both)
         variables = made(net, X)
         difference = np.abs(apply(net, variables, X)[0] - apply(net, variables, changed)[0])
         assert difference[:, 0, :4].max() == 0
@@ -45,7 +45,7 @@ def test_both_directions_see_the_end_at_the_beginning_and_one_does_not() -> None
 
 
 def test_a_reader_of_both_directions_reads_where_each_of_them_ends() -> None:
-    net = Reader(RNN("lstm", 4, both=True), outputs=3)
+    net = Reader(RNN("lstm", 4, bidirectional=True), outputs=3)
     params = made(net, X)["params"]
     one, head = RNN("lstm", 4), params["head"]
     ends = [
@@ -59,7 +59,7 @@ def test_a_reader_of_both_directions_reads_where_each_of_them_ends() -> None:
 @pytest.mark.parametrize("both", [pytest.param(False, marks=pytest.mark.nightly), True])
 @pytest.mark.parametrize("cell", FEW)
 def test_a_padded_batch_is_its_sequences_alone(cell: Any, both: bool) -> None:
-    net = Reader(RNN(cell, 4, layers=2, both=both), outputs=3)
+    net = Reader(RNN(cell, 4, layers=2, bidirectional=both), outputs=3)
     variables = made(net, X)
     mask = jnp.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]], jnp.float32)
     padded = apply(net, variables, X.at[1, 4:].set(jnp.nan), mask=mask)
@@ -72,7 +72,7 @@ def test_nan_in_the_padding_reaches_no_gradient(cell: Any) -> None:
     """Those of a padded batch are those of its sequences alone, and finite: the input kernel's and
     the inputs' too.
     """
-    net = Reader(RNN(cell, 4, both=True), outputs=3)
+    net = Reader(RNN(cell, 4, bidirectional=True), outputs=3)
     params = made(net, X)["params"]
     mask = jnp.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]], jnp.float32)
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlcore.data.sets.pairs import END, START
+from dlcore.data.sets.pair_rows import END, START
 from dlcore.models import attention_gru, seq2seq
 from dlcore.models.beam import beam_search
 from dlcore.models.seq2seq import Seq2Seq

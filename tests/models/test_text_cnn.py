@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 NETS = {
     "cnn": TextCNN(9, 6, (2, 3, 4), 5, 3, dropout=0.5),
-    "rnn": TextRNN(9, 6, RNN("lstm", 4, both=True, dropout=0.5), 3, dropout=0.5),
+    "rnn": TextRNN(9, 6, RNN("lstm", 4, bidirectional=True, dropout=0.5), 3, dropout=0.5),
 }
 TOKENS = np.array([[3, 1, 8, 2, 0, 0, 0], [5, 0, 0, 0, 0, 0, 0], [1, 2, 3, 4, 5, 6, 7]], np.int32)
 

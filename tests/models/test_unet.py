@@ -55,7 +55,7 @@ def test_time_and_class_and_every_pixel_matter() -> None:
     assert not bool(slope[1].any())
 
 
-def test_a_fresh_network_says_nothing() -> None:
+def test_the_initial_output_is_zero() -> None:
     assert not bool(apply(begun(), *ARGS).any())
 
 

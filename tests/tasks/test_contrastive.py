@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from dlcore.data import few_labels
+from dlcore.data.facts import Facts
 from dlcore.data.source import arrays, first
+from dlcore.data.splits import Splits
 from dlcore.models.contrastive import Encoded
 from dlcore.tasks import contrastive
 from dlcore.tasks.view_augmentation import Views
@@ -213,3 +215,32 @@ def test_an_untrained_encoder_tells_apart_classes_that_come_one_after_the_other(
     np.testing.assert_allclose(whole, image[some] - image[some].mean(), atol=1e-6)
     trained = contrastive.features_of(model, state, source, some)
     np.testing.assert_array_equal(trained, image[some])
+
+
+def test_probes_are_of_their_own_encoder_and_labels() -> None:
+    """Features of one encoder are the label, those of the random one are constant."""
+    label = np.arange(60, dtype=np.int32) % 3
+    label[label == 2] = np.where(np.arange(20) < 10, 0, 2)  # half of the examples have class 0
+    image = np.zeros((60, 2, 2, 1), np.uint8)
+    image[:, 0, 0, 0] = label
+    contents = {"image": image, "label": label}
+    sources = {
+        name: arrays("made", "1", name, contents) for name in ("train", "validation", "test")
+    }
+    splits = Splits.of(sources, facts=Facts(classes=["a", "b", "c"]))
+
+    def encoder(constant: bool) -> Any:
+        def model(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
+            x = jax.nn.one_hot(batch["image"][:, 0, 0, 0], 3) * (not constant)
+            return Encoded(x, x, x), extra
+
+        return model
+
+    online, last = contrastive.evaluators(encoder(False), encoder(True), splits, (0.5, 1.0))
+    state: Any = State(jnp.zeros((), jnp.int32), {}, {}, {})
+    found = last.score(state, {}, "test")
+    assert found.keys() == last.metrics.keys()
+    for percent in (50, 100):
+        assert found[f"probe_accuracy_{percent}"] == 1
+        assert found[f"random_accuracy_{percent}"] == pytest.approx(0.5)
+    assert "online_accuracy" in online.metrics

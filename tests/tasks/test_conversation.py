@@ -136,7 +136,7 @@ def test_a_recurrent_network_keeps_its_states_over_turns() -> None:
         whole = char_rnn.generate(NET, tree, before, key, 20)
         assert texts[-1] == SYMBOLS.decode(np.asarray(whole)[0, before.shape[1] :])
     assert texts[0] != texts[1]
-    both = dataclasses.replace(NET.rnn, both=True)
+    both = dataclasses.replace(NET.rnn, bidirectional=True)
     with pytest.raises(ValueError, match="both directions"):
         rnn_decoder(char_rnn.CharRNN(both, 11))
 

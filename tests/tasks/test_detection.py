@@ -22,7 +22,7 @@ from dlcore.metrics.detection import (
     operating_point,
 )
 from dlcore.metrics.known import Metric
-from dlcore.tasks import detection, detection_baseline
+from dlcore.tasks import detection, detection_baseline, detection_evaluators
 from dlcore.tasks.detection_augmentation import Augmentation
 from dlcore.tasks.detection_predictor import DetectionOptions, predictor
 from dlcore.tasks.detection_samples import samples
@@ -113,7 +113,7 @@ def test_an_image_without_objects_has_a_loss(splits: Any) -> None:
 @pytest.mark.nightly
 def test_evaluators_take_the_threshold_of_validation(splits: Any) -> None:
     detect = detection.detections(perfect(7.0), CLASSES, STRIDE)
-    often, last = detection.evaluators(detect, splits)
+    often, last = detection_evaluators.evaluators(detect, splits)
     assert (often.every, last.every) == ("eval", "end")
     batch = {**splits.test.gather(np.arange(len(splits.test)))}
     batch["row"] = np.arange(len(splits.test))
@@ -148,7 +148,7 @@ def test_evaluators_take_the_threshold_of_validation(splits: Any) -> None:
 def test_the_baseline_is_the_same_for_images_of_any_size(splits: Any) -> None:
     """Images of twice the size, with boxes of twice the size, score as the others."""
     detect = detection.detections(perfect(), CLASSES, STRIDE)
-    _, last = detection.evaluators(detect, splits)
+    _, last = detection_evaluators.evaluators(detect, splits)
     batch = {**splits.test.gather(np.arange(20)), "row": np.arange(20)}
     same = collected_of(last, batch)
     expected = last._baseline(same, same)
@@ -161,7 +161,7 @@ def test_the_baseline_is_the_same_for_images_of_any_size(splits: Any) -> None:
 def test_classes_have_metrics_of_their_own() -> None:
     """Also where cleaned names agree, or a class is called as another one's metric."""
     names = ["a b", "a_b", "a?b", "a_b_2", "cell", "50 cell", "40-60"]
-    found = detection.metric_names(names)
+    found = detection_evaluators.metric_names(names)
     assert found == ["a_b", "a_b_2", "a_b_3", "a_b_2_2", "cell", "50_cell_2", "40-60"]
     assert len({f"{kind}_{name}" for kind in ("ap", "ap_50") for name in found}) == 14
 

@@ -13,7 +13,7 @@ import pytest
 
 from dlcore.errors import UsageError
 from dlcore.kernels import augment
-from dlcore.tasks.image_augmentation import mixed, shift_and_flip
+from dlcore.tasks.image_augmentation import mixed, shift_and_flip, shift_on_white
 
 pytestmark = pytest.mark.slow
 
@@ -79,3 +79,14 @@ def test_cutmix_takes_each_pixel_from_one_of_the_pair() -> None:
 def test_mixup_and_cutmix_exclude_each_other() -> None:
     with pytest.raises(UsageError, match=r"--mixup 0.5 and --cutmix 1.0 exclude each other"):
         mixed(mixup=0.5, cutmix=1.0)
+
+
+def test_what_a_shift_uncovers_on_white_is_white() -> None:
+    shift = shift_on_white(2)
+    white = {**batch(), "image": jnp.full((4, 6, 6, 1), 255, jnp.uint8)}
+    assert (shift(white, KEY)["image"] == 255).all()
+    after = shift(batch(), KEY)["image"]
+    expected = 255 - augment.random_shift(KEY, ROW, 255 - batch()["image"], 2)
+    np.testing.assert_array_equal(after, expected)
+    assert after.dtype == jnp.uint8
+    assert (after != batch()["image"]).any()

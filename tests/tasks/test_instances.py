@@ -26,7 +26,7 @@ pytestmark = pytest.mark.quick
 
 
 def certain(numbers: np.ndarray) -> np.ndarray:
-    """The probabilities of one who knows."""
+    """One-hot probabilities of the true classes."""
     return np.eye(3, dtype=np.float32)[sets.classes_of(numbers)]
 
 

@@ -8,8 +8,12 @@ import jax
 import numpy as np
 import pytest
 
+from dlcore.data.source import arrays
 from dlcore.kernels import random
+from dlcore.kernels.latent import continuous_bernoulli_mean
+from dlcore.models.vae import log_likelihood
 from dlcore.tasks import latent_variables
+from tests.tasks.test_predictors import untrained
 
 IMAGES = np.array([[[[0], [255]], [[51], [204]]]] * 2, np.uint8)
 BATCH: Any = {"image": IMAGES, "row": np.array([4, 9])}
@@ -44,3 +48,30 @@ def test_at_initialisation_nothing_is_drawn() -> None:
     np.testing.assert_allclose(np.asarray(x)[0], [0, 1, 0.2, 0.8], rtol=1e-6)
     assert noise.shape == (2, 1, 3)
     assert not np.any(noise)
+
+
+def test_the_likelihood_is_of_the_first_images_and_interpolations_have_their_ends() -> None:
+    experiment, state = untrained("vae_fashion_mnist")
+    model: Any = experiment.models[0]
+    images = np.random.default_rng(0).integers(0, 256, (24, 28, 28, 1), np.uint8)
+    test = arrays("made", "1", "test", {"image": images})
+    draw = latent_variables.samples(model, test, continuous_bernoulli_mean)
+    found: Any = draw(state, jax.random.key(0))
+    _, ends, pairs = found
+    rows = np.asarray(ends.images).reshape(10, 10, 28, 28)
+    reconstructed = np.asarray(pairs.images)[20:]
+    np.testing.assert_allclose(rows[:, 0], reconstructed[:10], atol=1e-5)
+    np.testing.assert_allclose(rows[:, -1], reconstructed[10:], atol=1e-5)
+    np.testing.assert_allclose(np.asarray(pairs.images)[:20], images[:20, ..., 0] / 255, atol=1e-6)
+
+
+def test_the_negative_log_likelihood_is_the_mean_over_the_images_that_count() -> None:
+    experiment, state = untrained("vae_mnist")
+    model: Any = experiment.models[0]
+    images = np.random.default_rng(0).integers(0, 256, (6, 28, 28, 1), np.uint8)
+    test = arrays("made", "1", "test", {"image": images})
+    found = latent_variables.nll_evaluator(model, test, 20, 4).score(state, {}, "test")
+    x = images[:4].reshape(4, -1).astype(np.float32) / 255
+    each = log_likelihood(model.net, state.params["net"], x, jax.random.key(0), 20, 20)
+    assert found == {"nll_20": pytest.approx(-float(np.mean(each)), rel=1e-5)}
+    assert found["nll_20"] > 0

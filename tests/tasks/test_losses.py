@@ -166,7 +166,7 @@ def test_a_smoothed_next_token_is_a_smoothed_class_in_training_alone() -> None:
         language_modelling.loss(given_logits, 1.0)
 
 
-def test_narrow_logits_are_judged_in_float32() -> None:
+def test_narrow_logits_have_losses_in_float32() -> None:
     logits = jnp.asarray(np.random.default_rng(4).standard_normal((4, 3)), jnp.bfloat16)
     out = outcome(
         classification.loss(given_logits), logits, {"label": LABELS, "mask": np.ones(4, np.float32)}

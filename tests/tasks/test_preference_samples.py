@@ -16,7 +16,7 @@ from tests.tasks.test_preference import POLICY, REFERENCE
 
 
 @pytest.mark.parametrize("pairs", [False, True], ids=["labelled", "pairs"])
-def test_answers_are_judged_within_their_pair_or_by_the_median_whatever_their_sign(
+def test_answers_are_compared_within_their_pair_or_by_the_median_whatever_their_sign(
     pairs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used = tokens.bpe(["aa"], 257)

@@ -17,7 +17,7 @@ from dlcore.errors import UsageError
 from dlcore.kernels import pixels
 from dlcore.metrics.calibration import reliability
 from dlcore.samples.overlay import PALETTE, outlined, overlay
-from dlcore.tasks import segmentation
+from dlcore.tasks import segmentation, segmentation_samples
 from dlcore.tasks.map_augmentation import Augmentation
 from dlcore.tasks.segmentation_predictor import MapPredictor, enlarged
 from dlcore.train.step import State
@@ -239,11 +239,11 @@ def test_the_table_says_of_which_images_it_is() -> None:
     contents = {"image": np.tile(batch["image"], (30, 1, 1, 1))}
     contents["label_map"] = np.tile(batch["label_map"], (30, 1, 1))
     source = arrays("a", "1", "test", contents)
-    draw = segmentation.samples("Test", model, source, CLASSES)
+    draw = segmentation_samples.samples("Test", model, source, CLASSES)
     *_, table, reliable = draw(STATE, jax.random.key(0))
     assert table.title == "Test: 100 of 120 at 6x5, by class"
     assert reliable.title == "Test: 100 of 120 at 6x5: reliability"
-    kept = segmentation.predictions(model, STATE, source)
+    kept = segmentation_samples.predictions(model, STATE, source)
     p = np.exp(kept["image"]) / np.exp(kept["image"]).sum(-1, keepdims=True)
     np.testing.assert_allclose(kept["confidence"], p.max(-1), rtol=1e-5)
     labelled = kept["true"] < 3

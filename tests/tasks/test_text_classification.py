@@ -32,3 +32,12 @@ def test_an_answer_says_how_much_was_not_read() -> None:
     assert longer["tokens_left_out"] == 3  # the comma, e, and the exclamation mark
     assert each.line(fits) == "+ 75.0% (- 25.0%)"  # type: ignore[arg-type]
     assert each.line(longer) == "+ 75.0% (- 25.0%)  (the last 3 tokens were left out)"  # type: ignore[arg-type]
+
+
+def test_intents_in_scope_and_texts_without_one_by_hand() -> None:
+    assert text_classification.scope_metrics(None) is None
+    by_scope: Any = text_classification.scope_metrics(2)
+    logits = jnp.eye(3)[jnp.array([0, 1, 2, 2])]  # right, wrong, right, left out
+    batch = {"label": jnp.array([0, 0, 2, 0]), "mask": jnp.array([1.0, 1, 1, 0])}
+    found = {name: (float(x.total), float(x.weight)) for name, x in by_scope(logits, batch).items()}
+    assert found == {"in_scope_accuracy": (1, 2), "out_of_scope_recall": (1, 1)}

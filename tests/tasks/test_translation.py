@@ -11,8 +11,8 @@ import pytest
 import sacrebleu
 
 from dlcore import sharding
-from dlcore.data.sets import pairs
-from dlcore.data.sets.pairs import PairRows
+from dlcore.data.sets import pair_rows, pairs
+from dlcore.data.sets.pair_rows import PairRows
 from dlcore.tasks import translation
 from dlcore.tasks.translation import Translator
 from dlcore.train.evaluators import Collector
@@ -21,7 +21,7 @@ from dlcore.train.step import State
 CORPUS = pairs.synthetic(sizes=(300, 11, 7))
 TOKENS = pairs.joined(CORPUS, 300)
 HELD_OUT = [*CORPUS.source["validation"], *CORPUS.source["test"]]
-LONGEST = max(map(len, pairs.encoded(TOKENS, HELD_OUT)))
+LONGEST = max(map(len, pair_rows.encoded(TOKENS, HELD_OUT)))
 
 
 def copier(params: Any, source: jax.Array, mask: jax.Array, beams: int, length: int) -> Any:
@@ -31,9 +31,9 @@ def copier(params: Any, source: jax.Array, mask: jax.Array, beams: int, length: 
         tokens: jax.Array, state: jax.Array, position: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         now = jnp.take(
-            jnp.pad(source, ((0, 0), (0, length)), constant_values=pairs.PAD), position, axis=1
+            jnp.pad(source, ((0, 0), (0, length)), constant_values=pair_rows.PAD), position, axis=1
         )
-        target = jnp.where(now == pairs.PAD, pairs.END, now)
+        target = jnp.where(now == pair_rows.PAD, pair_rows.END, now)
         logits = params * jax.nn.one_hot(target, len(TOKENS))[:, None]
         return jnp.broadcast_to(logits, (*tokens.shape, len(TOKENS))), state
 
@@ -45,7 +45,7 @@ STATE = State(jnp.zeros((), jnp.int32), {"net": jnp.array(20.0)}, {}, {})
 
 
 def rows(split: str) -> PairRows:
-    packed = pairs.packed(CORPUS, TOKENS, split, 32)
+    packed = pair_rows.packed(CORPUS, TOKENS, split, 32)
     return PairRows(
         packed.arrays, packed.info, tuple(CORPUS.source[split]), tuple(CORPUS.target[split])
     )
@@ -84,7 +84,7 @@ def test_bleu_is_of_each_split_against_its_own_references(batch: int) -> None:
 
 def test_sentences_are_ordered_by_length_and_know_their_place() -> None:
     ordered = TRANSLATOR.sentences(rows("test")).arrays
-    lengths = (ordered["source"] != pairs.PAD).sum(1)
+    lengths = (ordered["source"] != pair_rows.PAD).sum(1)
     assert (np.diff(lengths) >= 0).all()
     assert sorted(ordered["number"]) == list(range(7))
     texts = TRANSLATOR.decoded(ordered["source"])

@@ -11,12 +11,11 @@ import numpy as np
 import optax
 import pytest
 
-from dlcore.data.source import Arrays, arrays
+from dlcore.data.source import Arrays
 from dlcore.kernels.contrast import info_nce
-from dlcore.kernels.lighting import local_contrast
 from dlcore.metrics.verification import SameProbability, pairs, verification
 from dlcore.tasks import verification as task
-from dlcore.tasks.image_inputs import standardised
+from dlcore.tasks import verification_pairs
 from dlcore.train.model import Model
 from tests.child import built
 from tests.tasks.test_predictors import untrained
@@ -119,7 +118,9 @@ def test_scores_are_of_unseen_pairs_alone_and_means_over_folds() -> None:
     assert found["eer_deviation"] == pytest.approx(np.std([each.eer for each in by_hand]))
     assert found["auc"] == pytest.approx(np.mean([each.auc for each in by_hand]))
     assert found["tar_at_far_1"] == pytest.approx(np.mean([each.tar_at_far_1 for each in by_hand]))
-    fitted = task.calibrated(task.unseen_pairs(embedding, source), label).fitted
+    fitted = verification_pairs.calibrated(
+        verification_pairs.unseen_pairs(embedding, source), label
+    ).fitted
     same = SameProbability(found["same_slope"], found["same_intercept"])
     np.testing.assert_allclose(same(np.array([-0.3, 0.9])), fitted(np.array([-0.3, 0.9])))
     assert same(found["threshold"]) == pytest.approx(0.5)
@@ -152,79 +153,7 @@ def test_samples_show_pairs_by_similarity_and_the_worst_mistakes() -> None:
     assert built("faces_yale", neighbourhoods=()).splits.facts.people[0] == "person 0"
 
 
-def test_inputs_do_not_depend_on_exposure() -> None:
-    image = np.random.default_rng(0).integers(0, 120, (2, 8, 8, 1)).astype(np.float32)
-    for inputs, close in ((standardised(), 1e-2), (standardised(1.5), 0.2)):
-        dark, light = (inputs({"image": jnp.asarray(x)}, None, False) for x in (image, 2 * image))
-        assert float(jnp.abs(dark - light).mean()) < close
-    whole = np.asarray(standardised()({"image": jnp.asarray(image)}, None, False))
-    np.testing.assert_allclose(whole.mean((1, 2, 3)), 0, atol=1e-5)
-    np.testing.assert_allclose(whole.std((1, 2, 3)), 1, atol=1e-3)
-    local = standardised(1.5)({"image": jnp.asarray(image)}, None, False)
-    np.testing.assert_array_equal(local, local_contrast(jnp.log1p(jnp.asarray(image)), 1.5, 0.1))
-
-
-def test_each_neighbourhood_gives_channels_of_its_own() -> None:
-    batch = {"image": jax.random.uniform(jax.random.key(0), (2, 8, 8, 1), maxval=255.0)}
-    both = standardised(1.5, 0.5, floor=1.0)(batch, None, False)
-    for channel, neighbourhood in enumerate((1.5, 0.5)):
-        one = standardised(neighbourhood, floor=1.0)(batch, None, False)
-        np.testing.assert_array_equal(both[..., channel], one[..., 0])
-
-
 def test_models_are_those_of_the_folds() -> None:
     experiment, _ = untrained("faces_orl")
     model: Model = experiment.models[0]
     assert model.net.folds == len(experiment.splits.facts.held_out)  # type: ignore[attr-defined]
-
-
-def test_components_of_few_images_are_no_rounding_errors() -> None:
-    """32 images have 31 components: the 32nd would be whitened from nothing, and decide alone."""
-    generator = np.random.default_rng(0)
-    label = np.repeat(np.arange(6, dtype=np.int32), 8)
-    people = generator.integers(0, 200, (6, 8, 8, 1))
-    image = (people[label] + generator.integers(0, 50, (48, 8, 8, 1))).astype(np.uint8)
-    learns = (label < 4).astype(np.float32)[:, None]
-    assert learns.sum() == 32
-    contents = {"image": image, "label": label, "learns": learns}
-    model: Any = Pixels()
-    (found,) = task.baselines(model, arrays("faces", "1", "test", contents))["pca"]
-    assert abs(found.similarity).max() < 0.99
-    assert found.similarity[found.same].mean() > found.similarity[~found.same].mean()
-
-
-class Pixels:
-    """A "model" whose inputs are the images."""
-
-    def inputs(self, batch: Any, key: Any, train: bool) -> Any:
-        return batch["image"]
-
-
-def test_probabilities_are_of_people_that_no_fit_has_seen(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Each fold holds out four of six people, so that folds share some of them."""
-    generator = np.random.default_rng(0)
-    label = np.repeat(np.arange(6), 4)
-    held_out = [(0, 1, 2, 3), (2, 3, 4, 5), (4, 5, 0, 1)]
-    embedding = generator.standard_normal((24, 5)) + 3 * generator.standard_normal((6, 5))[label]
-    folds = []
-    for people in held_out:
-        index = np.flatnonzero(np.isin(label, people))
-        found = pairs(embedding[index], label[index])
-        folds.append(found._replace(first=index[found.first], second=index[found.second]))
-    fits = []
-
-    def fit(similarity: np.ndarray, same: np.ndarray) -> SameProbability:
-        fits.append({*similarity.tolist()})
-        return SameProbability(1.0, 0.0)
-
-    monkeypatch.setattr(task, "fit_same_probability", fit)
-    task.calibrated(folds, label)
-    for people, used in zip(held_out, fits[1:], strict=True):
-        of_people = set()
-        for found in folds:
-            shown = np.isin(label[found.first], people) | np.isin(label[found.second], people)
-            of_people |= {*found.similarity[shown].tolist()}
-        assert used
-        assert not used & of_people

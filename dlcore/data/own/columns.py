@@ -55,8 +55,8 @@ MISSING = frozenset(("", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "null", "no
 """Cells that stand for a missing value, in lower case."""
 MOST = 256  # categories of a column that have an input of their own
 _INDEX = "__index_level_"  # begins the name that pandas gives an index in Parquet
-_WRONG = 10  # a column is meant as numbers if at most one of so many cells is no number
-_FEW = 20  # so many different texts are categories, even where each is in one row
+_WRONG = 10  # a column is numeric if at most one in so many cells is not a number
+_FEW = 20  # at most so many different texts are categories, even where each occurs once
 
 
 def is_missing(cell: str) -> bool:

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from dlcore.errors import UsageError
 
-_MIN_LARGEST = 1 << 12  # of the largest value of 16 bits: below it 8 bits keep 16 levels or fewer
+_MIN_LARGEST = 1 << 12  # 16-bit images with a smaller maximum keep 16 levels or fewer in 8 bits
 
 
 def read(
@@ -134,7 +134,7 @@ def of_8_bits(image: Image.Image, dark: bool = False) -> Image.Image:
         )
     largest = int(levels.max(initial=0))
     deep = image.mode.startswith("I;16") or largest > 255
-    # brighter by a factor of its own, it would not fit the other images
+    # scaling this image alone would make it brighter than the rest of the set
     if deep and not dark and 0 < largest < _MIN_LARGEST:
         raise UsageError(
             f"its largest value of 16 bits is {largest}, and 8 bits would keep"

@@ -26,7 +26,7 @@ from dlcore.errors import UsageError
 
 Task = Literal["auto", "classes", "number"]
 SPLIT = "split"  # the column that names the split of each row
-_MOST_CLASSES = 10  # so many different whole numbers are classes, if nothing else is said
+_MOST_CLASSES = 10  # a target of at most so many different integers is one of classes by default
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -33,7 +33,7 @@ OWN_NOTICE = (
 )
 """The same of a model of images of one's own."""
 GENERATED_NOTICE = "The images are generated: the network can find drawn cells and nothing else."
-_MANY = 16  # numbers of a mask, of which more than one must have an area
+_MANY = 16  # masks of more numbers need two of an area of 3 x 3 pixels
 _OFFLINE = {"train": 80, "validation": 20, "test": 20}
 _OFFLINE_SIDE = 64
 Pairs = tuple[list[np.ndarray], list[np.ndarray]]  # images [h, w, 1] and instances [h, w]

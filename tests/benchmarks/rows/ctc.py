@@ -58,7 +58,7 @@ def dlcore(size: Size) -> Any:
     from dlcore.train.step import Objective, Out, mean
     from tests.benchmarks import ours
 
-    net = Reader(RNN("lstm", size.width, both=True), outputs=size.classes, every=True)
+    net = Reader(RNN("lstm", size.width, bidirectional=True), outputs=size.classes, every=True)
 
     def loss(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
         seen = (jnp.arange(size.frames)[None] < batch["frames"][:, None]).astype(jnp.float32)

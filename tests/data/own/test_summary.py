@@ -9,7 +9,8 @@ import pytest
 
 from dlcore.data.own import images, table_summary
 from dlcore.data.own.kinds import kind
-from dlcore.data.own.summary import PRINTED, printed, summary
+from dlcore.data.own.simple_summary import summary
+from dlcore.data.own.summary import PRINTED, printed
 from dlcore.errors import UsageError
 from dlcore.samples import Images, Table
 from tests.data.own import made

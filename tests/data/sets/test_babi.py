@@ -21,7 +21,7 @@ TEXT = "\n".join(
 )
 
 
-def test_marks_stay_with_their_letters() -> None:
+def test_marks_belong_to_the_character_before_them() -> None:
     assert babi.words("Zoe\u0301 का दिल, दाल") == ["zoe\u0301", "का", "दिल", "दाल"]
     assert babi.words("Mary's apple-pie!") == ["mary's", "apple-pie"]
 

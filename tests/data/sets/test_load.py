@@ -14,7 +14,7 @@ from dlcore.data import tfds, tokenizer
 from dlcore.data.characters import Bytes, characters
 from dlcore.data.facts import Facts
 from dlcore.data.packing import pack
-from dlcore.data.sets import embedded, images, longmemory, pairs, sentences, tables, text
+from dlcore.data.sets import embedded, images, longmemory, pair_rows, pairs, sentences, tables, text
 from dlcore.data.source import Arrays, Source
 from dlcore.data.splits import Splits
 from dlcore.data.tokens import Subwords, bpe
@@ -200,7 +200,7 @@ def test_pairs_are_packed_and_keep_their_texts() -> None:
     learned = pairs.joined(corpus, 400)
     found = pairs.load("multi30k_en_de", "offline", 400, 32, longest=20)
     expected = {
-        split: pairs.packed(corpus, learned, split, 32, 20 if split == "train" else 0)
+        split: pair_rows.packed(corpus, learned, split, 32, 20 if split == "train" else 0)
         for split in SPLITS
     }
     check(found, expected)  # type: ignore[arg-type]
@@ -210,7 +210,7 @@ def test_pairs_are_packed_and_keep_their_texts() -> None:
     assert list(test.source_texts) == corpus.source["test"]
     assert list(test.target_texts) == corpus.target["test"]
     held_out = corpus.source["validation"] + corpus.source["test"]
-    assert found.facts.longest_source == max(map(len, pairs.encoded(learned, held_out)))
+    assert found.facts.longest_source == max(map(len, pair_rows.encoded(learned, held_out)))
 
 
 @pytest.mark.quick

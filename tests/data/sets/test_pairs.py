@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlcore.data.builders import multi30k_en_de
-from dlcore.data.sets import pairs
+from dlcore.data.sets import pair_rows, pairs
 from dlcore.errors import UsageError
 
 CORPUS = pairs.synthetic(sizes=(300, 20, 20))
@@ -21,7 +21,7 @@ MULTI30K = Path(__file__).parents[3] / "../shared/data/multi30k_en_de"
 
 @pytest.mark.parametrize(("length", "longest"), [(48, 0), (40, 25), (1, 0)])
 def test_packed_rows_hold_every_pair_once_and_whole(length: int, longest: int) -> None:
-    rows = pairs.packed(CORPUS, SUBWORDS, "train", length, longest).arrays
+    rows = pair_rows.packed(CORPUS, SUBWORDS, "train", length, longest).arrays
     assert rows["source"].shape[1] >= length
     found = []
     for source, source_pair, tokens, targets, pair in zip(
@@ -31,8 +31,8 @@ def test_packed_rows_hold_every_pair_once_and_whole(length: int, longest: int) -
         for number in range(1, pair.max() + 1):
             here = np.flatnonzero(pair == number)
             assert (np.diff(here) == 1).all()  # in one piece
-            assert tokens[here[0]] == pairs.START
-            assert targets[here[-1]] == pairs.END
+            assert tokens[here[0]] == pair_rows.START
+            assert targets[here[-1]] == pair_rows.END
             np.testing.assert_array_equal(tokens[here[1:]], targets[here[:-1]])
             texts = source[source_pair == number], targets[here[:-1]]
             found.append(tuple(SUBWORDS.decode(text).strip() for text in texts))
@@ -43,7 +43,7 @@ def test_packed_rows_hold_every_pair_once_and_whole(length: int, longest: int) -
         pair
         for pair in zip(CORPUS.source["train"], CORPUS.target["train"], strict=True)
         if not longest
-        or max(len(x) + side for side, x in enumerate(pairs.encoded(SUBWORDS, pair))) <= longest
+        or max(len(x) + side for side, x in enumerate(pair_rows.encoded(SUBWORDS, pair))) <= longest
     ]
     assert sorted(found) == sorted(kept)
     assert 0 < len(kept) <= 300
@@ -52,7 +52,7 @@ def test_packed_rows_hold_every_pair_once_and_whole(length: int, longest: int) -
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=40))
 def test_first_fit_is_first_fit(sizes: list[tuple[int, int]]) -> None:
-    place, rows = pairs.first_fit(np.array(sizes), 9)
+    place, rows = pair_rows.first_fit(np.array(sizes), 9)
     room: list[list[int]] = []
     for size, found in zip(sizes, place, strict=True):
         fits = [at for at, left in enumerate(room) if left[0] >= size[0] and left[1] >= size[1]]
@@ -86,19 +86,19 @@ def test_the_synthetic_languages_translate_word_by_word_and_hold_out_their_tests
 
 
 def test_the_vocabulary_is_of_the_training_sentences_and_takes_all() -> None:
-    other = pairs.Corpus(
+    other = pair_rows.Corpus(
         "x",
         "0",
         {**CORPUS.source, "test": ["zzzz zzzz"] * 99},
         {**CORPUS.target, "test": ["zzzz"] * 99},
     )
     assert pairs.joined(other, 300).serialized == SUBWORDS.serialized
-    assert [SUBWORDS.special(name) for name in pairs.SPECIALS] == [
-        pairs.PAD,
-        pairs.START,
-        pairs.END,
+    assert [SUBWORDS.special(name) for name in pair_rows.SPECIALS] == [
+        pair_rows.PAD,
+        pair_rows.START,
+        pair_rows.END,
     ]
-    assert [SUBWORDS.decode(x).strip() for x in pairs.encoded(SUBWORDS, ["bali Ünß", "a"])] == [
+    assert [SUBWORDS.decode(x).strip() for x in pair_rows.encoded(SUBWORDS, ["bali Ünß", "a"])] == [
         "bali Ünß",
         "a",
     ]
@@ -106,12 +106,12 @@ def test_the_vocabulary_is_of_the_training_sentences_and_takes_all() -> None:
 
 def test_padding_cuts_nothing() -> None:
     rows = [np.array([5, 6]), np.array([7])]
-    np.testing.assert_array_equal(pairs.padded(rows), [[5, 6], [7, 0]])
-    np.testing.assert_array_equal(pairs.padded(rows, 3), [[5, 6, 0], [7, 0, 0]])
+    np.testing.assert_array_equal(pair_rows.padded(rows), [[5, 6], [7, 0]])
+    np.testing.assert_array_equal(pair_rows.padded(rows, 3), [[5, 6, 0], [7, 0, 0]])
     with pytest.raises(ValueError, match="2 tokens does not fit into 1"):
-        pairs.padded(rows, 1)
+        pair_rows.padded(rows, 1)
     with pytest.raises(UsageError, match="no pair of at most 1 tokens"):
-        pairs.packed(CORPUS, SUBWORDS, "test", 8, 1)
+        pair_rows.packed(CORPUS, SUBWORDS, "test", 8, 1)
 
 
 def test_multi30k_is_read_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
