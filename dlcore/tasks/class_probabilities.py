@@ -12,7 +12,7 @@ from jax import Array
 from jaxtyping import Float, Integer
 
 from dlcore.data.source import Source
-from dlcore.data.stream import in_order
+from dlcore.train.batched import over_source
 from dlcore.train.model import Logits
 from dlcore.train.step import Extra, Params, State
 
@@ -31,17 +31,18 @@ def probabilities(
     Returns:
         Softmax of the logits, float32 [N, classes], and true labels [N].
     """
-    batch, softmax = min(batch, len(source)), softmax_of(logits)
-    chunks, labels = [], []
-    for rows in in_order(source, batch, np.arange(batch)):
-        counts = rows["mask"] > 0
-        chunks.append(np.asarray(softmax(state.params, state.extra, rows))[counts])
-        labels.append(rows["label"][counts])
-    return np.concatenate(chunks), np.concatenate(labels)
+    softmax = softmax_of(logits)
+
+    def of_batch(rows: Mapping[str, np.ndarray]) -> Mapping[str, Array | np.ndarray]:
+        return {"p": softmax(state.params, state.extra, rows), "label": rows["label"]}
+
+    found = over_source(of_batch, source, batch)
+    return found["p"], found["label"]
 
 
-# cached, since several seeds of one program call it one after the other with arrays of one shape
-@functools.lru_cache(maxsize=1)
+# Cached, since several seeds of one program call it one after the other with arrays of one shape;
+# of two models, since a calibrated one is shown beside the one it was made of.
+@functools.lru_cache(maxsize=2)
 def softmax_of(logits: Logits) -> Callable[[Params, Extra, Mapping[str, np.ndarray]], Array]:
     """Returns the compiled (params, extra, batch) -> probabilities, float32 [batch, classes]."""
     return jax.jit(

@@ -16,10 +16,10 @@ from jax import Array
 
 from dlcore.data.checks import index_below
 from dlcore.data.source import Source
-from dlcore.data.stream import in_order
 from dlcore.kernels import boxes as box_kernels
 from dlcore.kernels import detection as kernels
 from dlcore.metrics.detection import Objects
+from dlcore.train.batched import over_source
 from dlcore.train.evaluators import Collected
 from dlcore.train.model import Logits
 from dlcore.train.step import Batch, Extra, Loss, Mean, Out, Params, State, mean
@@ -149,13 +149,12 @@ def objects(detect: Detect, state: State, source: Source) -> tuple[list[Objects]
 
 def collected(detect: Detect, state: State, source: Source) -> Collected:
     """Computes detections and true objects of all examples of a source, see `in_images`."""
-    batch, run, chunks = min(BATCH, len(source)), compiled(detect), []
-    for rows in in_order(source, batch, np.arange(batch)):
-        found = run(state.params, state.extra, rows)
-        kept = rows["mask"] > 0
-        arrays = {**truth(rows), **found._asdict()}
-        chunks.append({name: np.asarray(array)[kept] for name, array in arrays.items()})
-    return {name: np.concatenate([c[name] for c in chunks]) for name in chunks[0]}
+    run = compiled(detect)
+
+    def of_batch(rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | Array]:
+        return {**truth(rows), **run(state.params, state.extra, rows)._asdict()}
+
+    return over_source(of_batch, source, BATCH)
 
 
 def in_images(collected: Collected) -> tuple[list[Objects], list[Objects]]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from dlcore.analysis import features
-from dlcore.data.source import Source
 from dlcore.data.splits import Splits
 from dlcore.data.stream import in_order
 from dlcore.metrics import diagnosis as metrics
@@ -20,7 +16,7 @@ from dlcore.tasks import class_probabilities, classification
 from dlcore.tasks.diagnosis import SPECIFICITY, calibrated
 from dlcore.tasks.reliability import diagram
 from dlcore.train.model import Logits, Model
-from dlcore.train.step import Extra, Params, State
+from dlcore.train.step import State
 
 
 def samples(
@@ -46,7 +42,7 @@ def samples(
             split: class_probabilities.probabilities(scaled, state, splits[split])
             for split in ("validation", "test")
         }
-        raw = softmax_of(model, state, splits.test)
+        raw, _ = class_probabilities.probabilities(model, state, splits.test)
         first = next(in_order(splits.test, 12, np.arange(12)))
         return [
             Text("What this may not be used for", splits.facts.notice),
@@ -58,35 +54,6 @@ def samples(
         ]
 
     return draw
-
-
-def softmax_of(model: Logits, state: State, source: Source, batch: int = 250) -> np.ndarray:
-    """Computes the uncalibrated probabilities of all examples of a source, in order.
-
-    Args:
-        model: computes logits [batch, 2].
-        state: trained parameters.
-        source: the examples.
-        batch: examples per batch.
-
-    Returns:
-        Softmax of the logits, float32 [N, 2].
-    """
-    batch, found = min(batch, len(source)), []
-    for rows in in_order(source, batch, np.arange(batch)):
-        p = _softmax(model)(state.params, state.extra, rows)
-        found.append(np.asarray(p)[rows["mask"] > 0])
-    return np.concatenate(found)
-
-
-# apart from that of `class_probabilities`, which holds the calibrated model
-@functools.lru_cache(maxsize=1)
-def _softmax(model: Logits) -> Callable[[Params, Extra, Mapping[str, np.ndarray]], Array]:
-    return jax.jit(
-        lambda params, extra, batch: jax.nn.softmax(
-            model(params, extra, batch, None, False)[0].astype(jnp.float32)
-        )
-    )
 
 
 def _roc(p: np.ndarray, true: np.ndarray, classes: Sequence[str]) -> Plot:

@@ -13,13 +13,13 @@ from jax import Array
 from dlcore.analysis import saliency
 from dlcore.data.source import Source
 from dlcore.data.splits import Splits
-from dlcore.data.stream import in_order
 from dlcore.kernels import colours
 from dlcore.kernels.random import per_example
 from dlcore.metrics.known import Metric
 from dlcore.tasks import regression
 from dlcore.tasks.image_augmentation import Augment
 from dlcore.tasks.image_inputs import to_signed
+from dlcore.train.batched import over_source
 from dlcore.train.evaluators import Collected, Evaluator, Scored
 from dlcore.train.model import Inputs, Model
 from dlcore.train.step import Batch, Loss, State
@@ -175,12 +175,12 @@ def steering_of(model: Model, state: State, source: Source, batch: int = 100) ->
     Returns:
         `steering` [n], by the network, `target` [n] and `previous` [n, history], in order.
     """
-    chunks = []
-    for rows in in_order(source, batch, np.arange(batch)):
-        made = np.asarray(compiled(model)(state.params, state.extra, rows))
-        each = {"steering": made, "target": rows["target"], "previous": rows["previous"]}
-        chunks.append({name: array[rows["mask"] > 0] for name, array in each.items()})
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+    def of_batch(rows: Mapping[str, np.ndarray]) -> Mapping[str, Array | np.ndarray]:
+        made = compiled(model)(state.params, state.extra, rows)
+        return {"steering": made, "target": rows["target"], "previous": rows["previous"]}
+
+    return over_source(of_batch, source, batch)
 
 
 def saliency_maps(model: Model, state: State, batch: Mapping[str, np.ndarray]) -> np.ndarray:

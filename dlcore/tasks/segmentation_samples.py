@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from dlcore.data.source import Source
-from dlcore.data.stream import in_order
+from dlcore.data.source import Source, first
 from dlcore.metrics import segmentation as metrics
 from dlcore.samples import Plot, Sample, Table
 from dlcore.samples.overlay import LabelMaps
 from dlcore.tasks.reliability import diagram
 from dlcore.tasks.segmentation import at_size, logits_of
+from dlcore.train.batched import over_source
 from dlcore.train.model import Logits
 from dlcore.train.step import State
 
@@ -100,20 +100,15 @@ def predictions(
         `confidence`, the probability of the predicted class, float32, [N, height, width] of the
         logits' size; N is at most `most`.
     """
-    batch = min(batch, len(source))
-    kept: dict[str, list[np.ndarray]] = {
-        name: [] for name in ("image", "true", "predicted", "confidence")
-    }
-    for rows in in_order(source, batch, np.arange(batch)):
+
+    def of_batch(rows: Mapping[str, np.ndarray]) -> Mapping[str, Array | np.ndarray]:
         logits = np.asarray(logits_of(model)(state.params, state.extra, rows))
-        counts = rows["mask"] > 0
-        size = logits.shape[1], logits.shape[2]
-        true = np.asarray(at_size(jnp.asarray(rows["label_map"]), size))
-        kept["image"].append(rows["image"][counts])
-        kept["true"].append(true[counts])
-        kept["predicted"].append(logits.argmax(-1).astype(np.int32)[counts])
         below = logits - logits.max(-1, keepdims=True)
-        kept["confidence"].append(1 / np.exp(below).sum(-1)[counts])
-        if sum(map(len, kept["image"])) >= most:
-            break
-    return {name: np.concatenate(each)[:most] for name, each in kept.items()}
+        return {
+            "image": rows["image"],
+            "true": at_size(jnp.asarray(rows["label_map"]), (logits.shape[1], logits.shape[2])),
+            "predicted": logits.argmax(-1).astype(np.int32),
+            "confidence": 1 / np.exp(below).sum(-1),
+        }
+
+    return over_source(of_batch, first(source, most), batch)

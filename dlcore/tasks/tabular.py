@@ -17,10 +17,10 @@ from dlcore.data.own import tables
 from dlcore.data.own.tables import Rows
 from dlcore.data.source import Source
 from dlcore.data.splits import Splits
-from dlcore.data.stream import in_order
 from dlcore.metrics.known import Metric
 from dlcore.samples import Plot, Sample, Series, Table, evenly
 from dlcore.tasks import classification, regression
+from dlcore.train.batched import over_source
 from dlcore.train.evaluators import Evaluator, Scored
 from dlcore.train.model import Logits
 from dlcore.train.step import Batch, Extra, Loss, Params, State
@@ -136,11 +136,9 @@ def answers(
     Returns:
         Log-probabilities [n, classes], or numbers [n] in the unit of the target; float64.
     """
-    found = []
-    for each in in_order(source, batch, np.arange(batch)):
-        made = np.asarray(_compiled(model)(state.params, state.extra, each))
-        found.append(made[each["mask"] > 0])
-    return _answers(facts, np.concatenate(found))
+    run = _compiled(model)
+    found = over_source(lambda rows: {"y": run(state.params, state.extra, rows)}, source, batch)
+    return _answers(facts, found["y"])
 
 
 def _answers(facts: Facts, y: np.ndarray) -> np.ndarray:

@@ -17,13 +17,13 @@ import optax
 from jax import Array
 
 from dlcore.data.source import Source
-from dlcore.data.stream import in_order
 from dlcore.errors import UsageError
 from dlcore.kernels.contrast import batch_hard_triplet, info_nce
 from dlcore.kernels.margin import arc_face, cos_face
 from dlcore.metrics.calibration import reliability
 from dlcore.metrics.known import Metric
 from dlcore.tasks.verification_pairs import baselines, calibrated, labels, of_folds, unseen_pairs
+from dlcore.train.batched import over_source
 from dlcore.train.evaluators import Collected, Evaluator, Scored
 from dlcore.train.gather import all_rows
 from dlcore.train.model import Model
@@ -131,11 +131,12 @@ def _compared(
 
 def embeddings(model: Model, state: State, source: Source, batch: int = 128) -> np.ndarray:
     """Computes the embeddings of all examples by all networks, float32 [examples, folds, d]."""
-    batch, chunks = min(batch, len(source)), []
-    for rows in in_order(source, batch, np.arange(batch)):
-        found = embedding_of(model)(state.params, state.extra, arrays_of(rows))
-        chunks.append(np.asarray(found)[rows["mask"] > 0])
-    return np.concatenate(chunks)
+    run = embedding_of(model)
+
+    def of_batch(rows: Mapping[str, np.ndarray]) -> dict[str, Array]:
+        return {"embedding": run(state.params, state.extra, arrays_of(rows))}
+
+    return over_source(of_batch, source, batch)["embedding"]
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,13 +1,16 @@
-"""A function of arrays applied to many examples in batches of one size."""
+"""A function applied to many examples in batches of one size."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import numpy as np
 from jax import Array
 from jaxtyping import Shaped
+
+from dlcore.data.source import Batch, Source
+from dlcore.data.stream import in_order
 
 
 def over(
@@ -38,3 +41,24 @@ def over(
         ]
         outputs.append(np.asarray(compiled(*padded))[: len(rows[0])])
     return np.concatenate(outputs)
+
+
+def over_source(
+    f: Callable[[Batch], Mapping[str, Array | np.ndarray]], source: Source, batch: int
+) -> dict[str, np.ndarray]:
+    """Applies a function to all examples of a source, in batches of one size.
+
+    Args:
+        f: batch, with `row` and `mask` -> {name: array [batch, ...]}; must treat every row by
+            itself, since the last batch is padded with copies of the first example.
+        source: at least one example.
+        batch: number of examples of a batch at most; fewer examples are one batch.
+
+    Returns:
+        {name: array [N, ...]} on the host, in the order of the source.
+    """
+    batch, chunks = min(batch, len(source)), list[dict[str, np.ndarray]]()
+    for rows in in_order(source, batch, np.arange(batch)):
+        counts = rows["mask"] > 0
+        chunks.append({name: np.asarray(array)[counts] for name, array in f(rows).items()})
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}

@@ -19,6 +19,7 @@ from dlcore.samples import Images, Plot, Table
 from dlcore.tasks.class_probabilities import probabilities
 from dlcore.tasks.classification import samples, text_samples
 from dlcore.tasks.confusion import confusions, cross_validated
+from dlcore.train.batched import over_source
 from dlcore.train.step import State
 
 NAMES = ("ant", "bee", "cow")
@@ -174,3 +175,19 @@ def test_every_classifier_shows_its_confusions(name: str) -> None:
             "text_scores.samples",
         }
         assert called & shown, "its samples have no confusion matrix and no worst mistakes"
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("batch", [1, 3, 7, 100])
+def test_all_examples_of_a_source_in_order_and_none_twice(batch: int) -> None:
+    source = arrays("some", "1", "test", {"x": np.arange(7) ** 2})
+    sizes = []
+
+    def of_batch(rows: Any) -> Any:
+        sizes.append(len(rows["x"]))
+        return {"root": jnp.sqrt(rows["x"]), "row": rows["row"]}
+
+    found = over_source(of_batch, source, batch)
+    np.testing.assert_allclose(found["root"], np.arange(7))
+    np.testing.assert_array_equal(found["row"], np.arange(7))
+    assert {*sizes} == {min(batch, 7)}
