@@ -19,6 +19,7 @@ from dlcore.metrics.calibration import reliability
 from dlcore.metrics.known import Metric
 from dlcore.samples import Plot, Sample, Series, Table, evenly
 from dlcore.tasks.confusion import cross_validated
+from dlcore.tasks.reliability import of_one_class
 from dlcore.train.evaluators import Evaluator, OfState
 from dlcore.train.model import Model
 from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
@@ -184,18 +185,9 @@ def classification_samples(
 
     def draw(state: State, key: Array) -> list[Sample]:
         p, y = probabilities(model, folds, state), folds.source.arrays["y"]
-        bins = reliability(p.ravel(), np.tile(y, folds.repeats))
-        diagonal, fraction = np.array([0.0, 1.0]), f"fraction {classes[1]}"
-        rows = zip(bins.low, bins.high, bins.examples, bins.predicted, bins.observed, strict=True)
-        head = ("probability from", "to", "predictions", "mean prediction", fraction)
-        series = (
-            Series("networks", bins.predicted, bins.observed, points=True),
-            Series("calibrated", diagonal, diagonal),
-        )
-        calibration = f"Calibration on unseen examples: expected error {bins.error:.4f}"
+        every, heading = np.tile(y, folds.repeats), "Calibration on unseen examples"
         return [
-            Plot(calibration, "predicted probability", fraction, series),
-            Table("Reliability", head, tuple(rows)),
+            *of_one_class(heading, classes[1], "predictions", p.ravel(), every),
             *cross_validated(title, p, y, classes),
         ]
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from dlcore.metrics.calibration import reliability
-from dlcore.samples import Plot, Series
+from dlcore.samples import Plot, Sample, Series, Table
 
 Predictions = tuple[Sequence[float] | np.ndarray, Sequence[bool] | np.ndarray]
 
@@ -33,6 +33,31 @@ def diagram(title: str, x: str, y: str, predictions: Mapping[str, Predictions]) 
         bins = reliability(np.minimum(probability, 1), np.asarray(right))
         series.append(Series(f"{name}, error {bins.error:.3f}", bins.predicted, bins.observed))
     return Plot(title, x, y, tuple(series))
+
+
+def of_one_class(
+    title: str, name: str, kind: str, probability: np.ndarray, true: np.ndarray
+) -> list[Sample]:
+    """Draws and tabulates the reliability of the probability of one class.
+
+    Args:
+        title: of the plot; its expected calibration error in ten bins is added.
+        name: of the class, such as "one person".
+        kind: what is predicted, a plural noun such as "pairs".
+        probability: of the class [n], n at least 1.
+        true: whether an example has the class [n].
+    """
+    bins = reliability(probability, true)
+    line, fraction = np.array([0.0, 1.0]), f"fraction of {name}"
+    series = (
+        Series("networks", bins.predicted, bins.observed, points=True),
+        Series("calibrated", line, line),
+    )
+    head = ("probability from", "to", kind, "mean probability", fraction)
+    rows = zip(bins.low, bins.high, bins.examples, bins.predicted, bins.observed, strict=True)
+    table = Table("Reliability", head, tuple(tuple(map(float, row)) for row in rows))
+    axes = f"probability of {name}", fraction
+    return [Plot(f"{title}: expected error {bins.error:.4f}", *axes, series), table]
 
 
 def diagram_of_classes(

@@ -8,10 +8,10 @@ import numpy as np
 from jax import Array
 
 from dlcore.data.source import Source
-from dlcore.metrics.calibration import reliability
 from dlcore.metrics.verification import Pairs, SameProbability, roc
 from dlcore.samples import Images, Plot, Sample, Series, Table
 from dlcore.tasks import verification_pairs
+from dlcore.tasks.reliability import of_one_class
 from dlcore.tasks.verification import embeddings
 from dlcore.train.model import Model
 from dlcore.train.step import State
@@ -57,7 +57,13 @@ def samples(
             *_mistakes(title, source, joined, found.fitted, count),
             _similarities(joined, found.fitted),
             _curves(methods),
-            *_calibration(found),
+            *of_one_class(
+                "Calibration on people it was not fitted to",
+                "one person",
+                "pairs",
+                found.probability,
+                found.same,
+            ),
             _table(methods),
         ]
 
@@ -135,21 +141,6 @@ def _curves(methods: dict[str, list[Pairs]]) -> Plot:
         tuple(series),
         log_x=True,
     )
-
-
-def _calibration(found: verification_pairs.Calibrated) -> list[Sample]:
-    bins = reliability(found.probability, found.same)
-    diagonal = np.array([0.0, 1.0])
-    series = (
-        Series("networks", bins.predicted, bins.observed, points=True),
-        Series("calibrated", diagonal, diagonal),
-    )
-    title = f"Calibration on people it was not fitted to: expected error {bins.error:.4f}"
-    head = ("probability from", "to", "pairs", "mean probability", "fraction of one person")
-    rows = zip(bins.low, bins.high, bins.examples, bins.predicted, bins.observed, strict=True)
-    axes = "probability of one person", "fraction of one person"
-    table = Table("Reliability", head, tuple(tuple(map(float, row)) for row in rows))
-    return [Plot(title, *axes, series), table]
 
 
 def _table(methods: dict[str, list[Pairs]]) -> Table:
