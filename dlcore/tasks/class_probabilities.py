@@ -36,7 +36,7 @@ def probabilities(
     def of_batch(rows: Mapping[str, np.ndarray]) -> Mapping[str, Array | np.ndarray]:
         return {"p": softmax(state.params, state.extra, rows), "label": rows["label"]}
 
-    found = over_source(of_batch, source, batch)
+    found = over_source(of_batch, source, min(batch, len(source)))
     return found["p"], found["label"]
 
 

@@ -154,7 +154,7 @@ def collected(detect: Detect, state: State, source: Source) -> Collected:
     def of_batch(rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | Array]:
         return {**truth(rows), **run(state.params, state.extra, rows)._asdict()}
 
-    return over_source(of_batch, source, BATCH)
+    return over_source(of_batch, source, min(BATCH, len(source)))
 
 
 def in_images(collected: Collected) -> tuple[list[Objects], list[Objects]]:

@@ -111,4 +111,4 @@ def predictions(
             "confidence": 1 / np.exp(below).sum(-1),
         }
 
-    return over_source(of_batch, first(source, most), batch)
+    return over_source(of_batch, first(source, most), min(batch, len(source)))

@@ -136,7 +136,7 @@ def embeddings(model: Model, state: State, source: Source, batch: int = 128) -> 
     def of_batch(rows: Mapping[str, np.ndarray]) -> dict[str, Array]:
         return {"embedding": run(state.params, state.extra, arrays_of(rows))}
 
-    return over_source(of_batch, source, batch)["embedding"]
+    return over_source(of_batch, source, min(batch, len(source)))["embedding"]
 
 
 @functools.lru_cache(maxsize=1)

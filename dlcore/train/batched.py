@@ -52,12 +52,13 @@ def over_source(
         f: batch, with `row` and `mask` -> {name: array [batch, ...]}; must treat every row by
             itself, since the last batch is padded with copies of the first example.
         source: at least one example.
-        batch: number of examples of a batch at most; fewer examples are one batch.
+        batch: number of examples of each batch, also where the source has fewer: results of one
+            program have the same bits whatever the number of examples.
 
     Returns:
         {name: array [N, ...]} on the host, in the order of the source.
     """
-    batch, chunks = min(batch, len(source)), list[dict[str, np.ndarray]]()
+    chunks = list[dict[str, np.ndarray]]()
     for rows in in_order(source, batch, np.arange(batch)):
         counts = rows["mask"] > 0
         chunks.append({name: np.asarray(array)[counts] for name, array in f(rows).items()})
