@@ -57,8 +57,8 @@ PRESETS = {"tiny": replace(TINY, steps=6, ema=0.9)}
 
 
 def data(c: Config, source: DataSource) -> Splits:
-    drawn = 0 if isinstance(source, Path) else c.scene_objects
-    boxes = max(c.max_boxes, drawn) * (4 if c.augmentation.mosaic else 1)
+    objects = 0 if isinstance(source, Path) else c.scene_objects
+    boxes = max(c.max_boxes, objects) * (4 if c.augmentation.mosaic else 1)
     set_detection.check(c.grid, boxes, c.features, c.heads)
     detector.check(canvas := (c.width, c.height), c.widths, c.blocks, c.patch)
     splits = sets.load("digit_scenes", source, canvas, c.max_boxes, c.scene_objects)

@@ -123,11 +123,11 @@ class Block(nn.Module):
                 qkv[:, :, i, :, None].reshape(batch * length, s.heads, 1, -1) for i in range(3)
             )
             q, k = (rotary(t, position[None]) for t in (q, k))
-            held = [whole.reshape(batch * length, *whole.shape[2:]) for whole in cache]
+            cached = [array.reshape(batch * length, *array.shape[2:]) for array in cache]
             put = jax.lax.dynamic_update_slice_in_dim
-            held = [put(h, new, position, 2) for h, new in zip(held, (k, v), strict=True)]
-            attended = cached_attention(q, held[0], held[1], position)
-            cache = held[0].reshape(cache[0].shape), held[1].reshape(cache[1].shape)
+            cached = [put(c, x, position, 2) for c, x in zip(cached, (k, v), strict=True)]
+            attended = cached_attention(q, cached[0], cached[1], position)
+            cache = cached[0].reshape(cache[0].shape), cached[1].reshape(cache[1].shape)
         x = x + drop(
             dense(width, kernel_init=residual, name="out")(attended.reshape(flat.shape)).reshape(
                 x.shape

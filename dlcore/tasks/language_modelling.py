@@ -89,15 +89,15 @@ def samples(
     if isinstance(tokenizer, Vocabulary) and not set(prompt) <= set(tokenizer.symbols):
         beginning = tokenizer.symbols[0]
     first = [] if start is None else [start]
-    given = np.asarray([*first, *tokenizer.encode(beginning)], np.int32)[None]
-    if longest is not None and given.shape[1] > longest:
+    tokens = np.asarray([*first, *tokenizer.encode(beginning)], np.int32)[None]
+    if longest is not None and tokens.shape[1] > longest:
         raise UsageError(
-            f"--prompt has {given.shape[1]} tokens, and with a continuation {longest} fit into the"
+            f"--prompt has {tokens.shape[1]} tokens, and with a continuation {longest} fit into the"
             " context: shorten it, or give a larger --context"
         )
 
     def draw(state: State, key: Array) -> list[Sample]:
-        generated = np.asarray(generate(state, jnp.asarray(given), key))[0, given.shape[1] :]
+        generated = np.asarray(generate(state, jnp.asarray(tokens), key))[0, tokens.shape[1] :]
         return [Text(title, decoded(tokenizer, generated, start), beginning)]
 
     return draw

@@ -28,8 +28,12 @@ def load(pretrained: str, splits: Splits) -> dict[str, Weights]:
         pretrained: a run or an .npz file, see `Weights`; "": nothing is pretrained.
         splits: of questions; without opened data (`Splits.from_facts`) there is no warning.
     """
-    tested = isinstance(splits.test, QuestionWindows) and splits.test.info.name == NAME
-    if pretrained and tested and os.path.exists(pretrained) and (why := _reason(Path(pretrained))):
+    if (
+        pretrained
+        and _is_squad(splits)
+        and os.path.exists(pretrained)
+        and (why := _reason(Path(pretrained)))
+    ):
         warnings.warn(
             f"--pretrained {pretrained}: {why}. {TESTED} has paragraphs of SQuAD's development set,"
             " on which this run is tested: its scores may be too high. Name the folder of a run of"
@@ -42,13 +46,18 @@ def load(pretrained: str, splits: Splits) -> dict[str, Weights]:
 
 def warn_of_tokens(splits: Splits) -> None:
     """Warns that the subwords of assets/bert_english.json were counted in texts of the test."""
-    if isinstance(splits.test, QuestionWindows) and splits.test.info.name == NAME:
+    if _is_squad(splits):
         warnings.warn(
             "the subwords are those of assets/bert_english.json, learned from english_text with"
             f" its {TESTED}, paragraphs of SQuAD's development set, on which this run is tested."
             " --pretrained RUN of `dlcore train bert_english --preset clean` has others",
             stacklevel=2,
         )
+
+
+def _is_squad(splits: Splits) -> bool:
+    """Whether the test is SQuAD's, and its data are open."""
+    return isinstance(splits.test, QuestionWindows) and splits.test.info.name == NAME
 
 
 def _reason(path: Path) -> str:

@@ -75,8 +75,8 @@ def _reliability(title: str, kept: Mapping[str, np.ndarray], classes: Sequence[s
 
 def _by_class(title: str, confusion: np.ndarray, classes: Sequence[str]) -> Table:
     found = metrics.overlap(confusion)
-    share = confusion.sum(1) / confusion.sum()
-    numbers = np.round(np.stack([share, found.iou, found.dice], 1), 3).tolist()
+    fraction = confusion.sum(1) / confusion.sum()
+    numbers = np.round(np.stack([fraction, found.iou, found.dice], 1), 3).tolist()
     rows: tuple[tuple[str | float, ...], ...] = tuple(
         (name, a, b, c) for name, (a, b, c) in zip(classes, numbers, strict=True)
     )

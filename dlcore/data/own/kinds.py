@@ -87,7 +87,7 @@ def kind(path: Path) -> tuple[Kind, str]:
         return _of_pictures(path, pictures)
     if tables and len(tables) == len(everything) - pictures:
         return _of_table(tables[0])
-    if everything and all(stories.are_here(file) for file in everything):
+    if everything and all(stories.begins_with_story(file) for file in everything):
         return "stories", f"{everything[0].name} begins with a story, as bAbI has it"
     if len(everything) > 1 and _parallel(path):
         return "pairs", "two files of as many lines"
@@ -111,7 +111,7 @@ def _of_pictures(path: Path, count: int) -> tuple[Kind, str]:
         ):
             verb = "file is an animation" if moving == 1 else "files are animations"
             return "videos", f"{moving:,} {verb}"
-    if photographs.are_here(path):
+    if photographs.has_only_images(path):
         return "photographs", (
             f"{count:,} files are images, in no folders by class"
             " (where they have classes, --as images says what is missing)"

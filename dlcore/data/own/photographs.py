@@ -30,7 +30,7 @@ def find(path: Path) -> Found:
     return found
 
 
-def are_here(path: Path) -> bool:
+def has_only_images(path: Path) -> bool:
     """Returns whether images lie in a folder or in those of its splits, which have no folders."""
     try:
         folders = files.split_folders(path).values() if files.train_folder(path) else [path]

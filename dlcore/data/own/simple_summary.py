@@ -148,11 +148,11 @@ def _shown(found: Found, kind: Kind) -> list[Sample]:
     for example in found.splits.get("train", ()):
         by_class.setdefault(example.values[-1] if kind in _LABELLED else "", []).append(example)
     turns = sorted(
-        (place, label)
+        (position, label)
         for label, examples in by_class.items()
-        for place in range(min(SHOWN, len(examples)))
+        for position in range(min(SHOWN, len(examples)))
     )
-    chosen = [by_class[label][place] for place, label in turns[:SHOWN]]
+    chosen = [by_class[label][position] for position, label in turns[:SHOWN]]
     if not chosen:
         return []
     if kind in _PICTURES:

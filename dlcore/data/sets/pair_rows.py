@@ -103,13 +103,13 @@ def packed(corpus: Corpus, subwords: Subwords, split: str, length: int, longest:
     if not pairs:
         raise UsageError(f"{corpus.name}/{split} has no pair of at most {longest} tokens")
     length = max(length, int(sizes.max()))
-    place, rows = first_fit(sizes, length)
+    row_of, rows = first_fit(sizes, length)
     out = {
         key: np.zeros((rows, length), np.int32)
         for key in ("source", "source_pair", "tokens", "targets", "pair")
     }
     used, count = np.zeros((rows, 2), int), np.zeros(rows, int)
-    for (source, target), size, row in zip(pairs, sizes, place, strict=True):
+    for (source, target), size, row in zip(pairs, sizes, row_of, strict=True):
         count[row] += 1
         here, there = (
             slice(start, start + more) for start, more in zip(used[row], size, strict=True)
@@ -148,9 +148,9 @@ def first_fit(
     Returns:
         The row of each item [items], and the number of rows.
     """
-    room, place, rows = np.full(sizes.T.shape, length), np.empty(len(sizes), int), 0
+    space, row_of, rows = np.full(sizes.T.shape, length), np.empty(len(sizes), int), 0
     for item, size in enumerate(sizes):
-        place[item] = row = int(np.argmax((room[:, : rows + 1] >= size[:, None]).all(0)))
-        room[:, row] -= size
+        row_of[item] = row = int(np.argmax((space[:, : rows + 1] >= size[:, None]).all(0)))
+        space[:, row] -= size
         rows = max(rows, row + 1)
-    return place, rows
+    return row_of, rows

@@ -48,6 +48,8 @@ def test_what_a_path_is_taken_for(tmp_path: Path) -> None:
     babi = "1 Ann left.\n2 Bob came.\n3 Who left?\tAnn\t1\n"
     for content, expected in ((babi, "stories"), ("1 Ann left.\n3 Bob came.\n", "corpus")):
         assert kind(write(tmp_path / "l/qa7_train.txt", content).parent)[0] == expected
+    (tmp_path / "l/qa7_train.txt").write_bytes(b"caf\xe9\n")  # `find` says that it is no UTF-8
+    assert kind(tmp_path / "l")[0] == "corpus"
     for split in ("train", "test"):
         made.image(tmp_path / f"m/{split}/1.png", 1)
         assert kind(tmp_path / "m" / split)[0] == "photographs"
