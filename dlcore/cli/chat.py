@@ -148,8 +148,18 @@ def main(words: list[str], load_state: LoadState) -> int:
     reach = f"sees {context} tokens" if context else "keeps a state of all that was written"
     _note(f"{folder} at step {int(state.step)}: a model that {reach}\n{HELP}")
     plain = request.no_newline or experiment.text_model.has_template
-    _converse(conversation, "" if plain else "\n")
+    _converse(conversation, "" if plain else _line_break(conversation))
     return 0
+
+
+def _line_break(conversation: Conversation) -> str:
+    """A line break, or "" where the model's vocabulary has none."""
+    try:
+        conversation.model.tokenizer.encode("\n")
+    except UsageError:
+        _note("the model knows no line breaks: it continues each line as it was written")
+        return ""
+    return "\n"
 
 
 def _converse(conversation: Conversation, line_break: str) -> None:
@@ -205,7 +215,9 @@ def _visible_text(conversation: Conversation) -> str:
     """Where the text that the model still sees begins, on one line."""
     import numpy as np
 
-    text = conversation.model.tokenizer.decode(np.asarray(conversation.tokens))
+    tokenizer = conversation.model.tokenizer
+    # the embedding may have more rows than there are tokens
+    text = tokenizer.decode(np.minimum(conversation.tokens, len(tokenizer) - 1))
     first = " ".join(text.split())
     return f"the model sees {len(conversation.tokens)} tokens, from: {first[:_SHOWN]} ..."
 

@@ -15,9 +15,12 @@ _LETTER, _RUN = r"\w[MARKS]*", r"\w[\wMARKS]*"
 _FLAG = "[\U0001f1e6-\U0001f1ff]{2}"  # a country's, two letters of its code
 _SYMBOL = rf"{_FLAG}|[^\w\s](?:[MARKS]|(?<=\u200d)[^\w\s])*"
 _WORD = f"{_RUN}|{_SYMBOL}"
+# Kana and Chinese characters, which have no spaces between words.
+_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_SPACED = rf"[^\W{_UNSPACED}](?:[^\W{_UNSPACED}]|[MARKS])*"
 _TREEBANK = (
-    rf"https?://\S+|[@#]{_RUN}|(?:{_LETTER}\.){{2,}}|(?i:{_RUN}(?=n['’]t\b)|n['’]t\b)"
-    rf"|['’]{_RUN}|{_RUN}(?:[-.,:/&]{_RUN})*|{_SYMBOL}"
+    rf"https?://\S+|[@#]{_RUN}|(?:{_LETTER}\.){{2,}}|(?i:{_SPACED}(?=n['’]t\b)|n['’]t\b)"
+    rf"|(?<=[\wMARKS])['’]{_SPACED}|{_SPACED}(?:[-.,:/&]{_SPACED})*|{_LETTER}|{_SYMBOL}"
 )
 FLAGS = ("in_other", "prefix_in_other", "capital", "digit", "punctuation")
 _PREFIX = 4  # characters by which two forms of a word are recognised
@@ -52,7 +55,8 @@ def words_of(text: str) -> list[tuple[int, int]]:
 
     A URL ("https://...", up to the next whitespace), "U.S.", "1996-08-22" and "@name" are one word
     each; an e-mail address is several. "John's" is two words, and so is "don't" ("do" and "n't"),
-    as in treebanks.
+    as in treebanks. A quote before a word is a word of its own, and so are kana and Chinese
+    characters, each by itself.
 
     Args:
         text: the text; whitespace belongs to no word.

@@ -163,7 +163,7 @@ def inputs_in(predictor: Predictor, path: Path) -> Iterator[Input | Unread]:
 
 
 def lines_of(path: Path, column: str = "text") -> Iterator[Input | Unread]:
-    """Yields the lines of a text file that are not empty, with their line numbers in the file.
+    """Yields the lines of a text file that are not blank, with their line numbers in the file.
 
     Of a table (.csv, .tsv) and of JSON lines (.jsonl) it yields the cells of one column. All lines
     of a file are counted from 1, empty ones and a table's header included.
@@ -192,7 +192,7 @@ def lines_of(path: Path, column: str = "text") -> Iterator[Input | Unread]:
 def lines_in(
     stream: Iterable[bytes], name: Callable[[int], str], where: Where
 ) -> Iterator[Input | Unread]:
-    """Yields the lines of a stream that are not empty, without line ends and byte order mark.
+    """Yields the lines of a stream that are not blank, without line ends and byte order mark.
 
     Args:
         stream: lines with their ends, such as a binary file.
@@ -214,7 +214,7 @@ def lines_in(
                 " convert it to UTF-8",
             )
             return
-        if text := text.rstrip("\r\n"):
+        if (text := text.rstrip("\r\n")).strip():
             yield whole._replace(text=text)
 
 

@@ -53,8 +53,8 @@ def f1(answer: str, references: Sequence[str]) -> float:
         answer, references: as of `exact_match`.
 
     Returns:
-        The harmonic mean of precision and recall of words after `normalised`, in [0, 1]; without
-        references `exact_match`.
+        The harmonic mean of precision and recall of words after `normalised`, in [0, 1], and 0
+        where answer or reference has none, as in SQuAD 1.1; without references `exact_match`.
     """
     if not references:
         return exact_match(answer, references)

@@ -43,7 +43,7 @@ def distinct(texts: Sequence[str], n: int) -> float:
     Returns:
         The ratio over all texts together, in [0, 1]; 0 where no text has n words.
 
-    Source: Li et al. 2016, sec. 5.2 (distinct-n).
+    Source: Li et al. 2016, sec. 5.2 (distinct-n), who divide by the number of words instead.
     """
     grams: list[tuple[str, ...]] = []
     for text in texts:

@@ -97,7 +97,8 @@ class PromptOptions:
     """Flags of `dlcore predict` for a language model."""
 
     tokens: PositiveInt = 200
-    """number of tokens that are generated"""
+    """number of tokens that are generated; --min-p, --repetition-penalty, --min-tokens and
+    --shorten-by are for prompts that fit into the context of a GPT with them"""
     temperature: NonNegativeFloat = 0.8
     """divides the logits; at 0 the likeliest token is taken"""
     top_k: NonNegativeInt = 0
@@ -163,7 +164,9 @@ class PromptPredictor:
             (prompt, its tokens int32 [n], `start` included) of each.
 
         Raises:
-            UsageError: a character that the tokenizer does not know, no token, or too many.
+            UsageError: a character that the tokenizer does not know, no token, or too many; or
+                `--min-p`, `--repetition-penalty`, `--min-tokens` or `--shorten-by` of a prompt that
+                is not continued in a batch.
         """
         return [(each, self._encoded(each)) for each in text]
 
@@ -176,6 +179,14 @@ class PromptPredictor:
             raise UsageError(
                 f"a prompt of {len(tokens)} tokens, and this model takes 1 to {self.longest}:"
                 " shorten it"
+            )
+        o = self.options
+        one_batch = o.min_p or o.repetition_penalty != 1 or o.min_tokens or o.shorten_by != 1
+        if one_batch and not self._fits(tokens):
+            raise UsageError(
+                f"a prompt of {len(tokens)} tokens: --min-p, --repetition-penalty, --min-tokens and"
+                f" --shorten-by need a GPT whose context has space for it and for {o.tokens} new"
+                " tokens: ask for fewer tokens, or leave them out"
             )
         return tokens
 
@@ -197,9 +208,7 @@ class PromptPredictor:
 
         Raises:
             UsageError: `--end` of a model without `start`; `--min-tokens` or `--shorten-by` without
-                `--end`; `--shorten-from` without `--shorten-by`; `--draft` of a recurrent network;
-                or, of prompts that are continued one by one, `--min-p`, `--repetition-penalty`,
-                `--min-tokens` or `--shorten-by`.
+                `--end`; `--shorten-from` without `--shorten-by`; `--draft` of a recurrent network.
         """
         o = self.options
         if o.end and self.start is None:
@@ -253,12 +262,6 @@ class PromptPredictor:
 
     def _alone(self, state: State, tokens: np.ndarray) -> np.ndarray:
         o = self.options
-        if o.min_p or o.repetition_penalty != 1 or o.min_tokens or o.shorten_by != 1:
-            raise UsageError(
-                "--min-p, --repetition-penalty, --min-tokens and --shorten-by need a GPT whose"
-                " context has space for the prompt and --tokens: ask for fewer tokens, or leave"
-                " them out"
-            )
         how = (o.tokens, o.temperature, o.top_k, o.top_p, *([o.draft] if o.draft else []))
         key = jax.random.key(o.seed)
         new = np.asarray(self.generate(state, jnp.asarray(tokens)[None], key, *how))[0]

@@ -166,7 +166,8 @@ class Conversation:
 
         Returns:
             How many tokens are dropped because they do not fit into the context: of the beginning
-            of `text`, and of the conversation before it, which is dropped first.
+            of `text`, and of the conversation before it, which is dropped first. The tokens of the
+            template are kept, so that the model reads whose text it is.
 
         Raises:
             UsageError: a character that the tokenizer does not know, or an empty text where the
@@ -174,17 +175,22 @@ class Conversation:
                 unchanged.
         """
         new = self.model.tokenizer.encode(text).tolist()
-        if self.model.has_template:
-            new = [*self._closing(), *self.model.before, *new, *self.model.after]
-        if not new and not self.tokens:
+        before, after = self.model.before, self.model.after  # of the template, or empty
+        old = [*self.tokens, *(self._closing() if self.model.has_template else [])]
+        if not (old or before or new or after):
             raise UsageError("there is nothing to continue: write something")
-        before, window = len(self.tokens), [*self.tokens, *new]
         context = self._decoder.context
-        lost = 0 if context is None else max(0, len(window) - (context - 1))
-        if lost:
+        lost = forgotten = 0
+        if context is not None:
+            lost = max(0, len(before) + len(new) + len(after) - (context - 1))
+        window = [*old, *before, *new[lost:], *after]
+        if context is not None:
+            forgotten = max(0, len(window) - (context - 1))
+        if forgotten:
             self._empty_cache()
-        self.tokens = window[lost:]
-        return max(0, lost - before), min(lost, before)
+        forgotten_before = min(forgotten, len(self.tokens))
+        self.tokens = window[forgotten:]
+        return lost, forgotten_before
 
     def _closing(self) -> list[int]:
         """The end token, where the last answer of a chat template was stopped before it."""
@@ -193,8 +199,9 @@ class Conversation:
         return [end] if cut and end is not None else []
 
     def answer(self) -> Iterator[str]:
-        """Generates the model's next answer, and yields its text in parts.
+        """Generates the model's next answer, and yields its text in parts, one or more a token.
 
+        A part is "" where a token has no text of its own, such as a special one.
         It ends at a stop text, at the end token or after `max_tokens`. The tokens generated so far
         are part of the conversation, those of a stop text too, even if the caller stops early; an
         end token only where the model has a chat template. The attribute `forgotten` counts the
@@ -210,8 +217,7 @@ class Conversation:
                     self.tokens.append(token)
                 break
             self.tokens.append(token)
-            if part := text.add(token):
-                yield part
+            yield text.add(token)
             if text.stopped:
                 return
         if rest := text.rest():
@@ -226,7 +232,7 @@ class Conversation:
                 self.forgotten += len(self.tokens) - len(kept)
                 self.tokens = kept
                 self._empty_cache()
-            # at most to a full context, from where on the text is occurred without its first half
+            # at most to a full context, after which the text goes on without its first half
             if not draft or context is None or len(self.tokens) + draft >= context:
                 logits = self._logits()
                 yield int(self._choose(key, i, logits, self._seen(logits.shape[-1]))[0])

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Integer
 
 from dlcore.data.source import Source
 from dlcore.data.splits import Splits
+from dlcore.data.tokens import Subwords
 from dlcore.metrics.known import Metric
 from dlcore.metrics.text import bleu, distinct
 from dlcore.models.gpt_batch import GREEDY
@@ -57,7 +58,8 @@ def perplexity(model: Logits, sources: Mapping[str, Source | None]) -> Evaluator
 
     def score(collected: Collected, split: str) -> dict[str, float]:
         total, tokens = (collected[name].astype(np.float64).sum() for name in ("logp", "tokens"))
-        return {"perplexity": math.exp(-total / max(tokens, 1.0))}
+        with np.errstate(over="ignore"):  # inf beyond 709 nats
+            return {"perplexity": float(np.exp(-total / max(tokens, 1.0)))}
 
     return Scored(sources, collect, score, {"perplexity": Metric("lower")})
 
@@ -118,6 +120,17 @@ def evaluators(model: Logits, assistant: Assistant, splits: Splits) -> list[Eval
     return [perplexity(model, splits.evaluated()), answers(assistant, splits), baseline]
 
 
+def messages(tokens: Subwords, row: Integer[np.ndarray, " n"]) -> str:
+    """Decodes tokens of a dialogue, with " | " between the messages.
+
+    Args:
+        tokens: the tokenizer; its special tokens separate messages.
+        row: tokens [n].
+    """
+    parts = np.split(row, np.flatnonzero(row < len(tokens.specials)))
+    return " | ".join(filter(None, map(tokens.decode, parts)))
+
+
 def samples(title: str, assistant: Assistant, source: Source) -> Callable[[State, Array], list]:
     """Shows a table of the first 8 contexts with their true and their generated answers.
 
@@ -135,7 +148,11 @@ def samples(title: str, assistant: Assistant, source: Source) -> Callable[[State
         prompt, padding = jnp.asarray(batch["prompt"]), jnp.asarray(batch["padding"])
         made = np.asarray(assistant.generate(state, prompt, padding, key).tokens)
         rows = tuple(
-            (assistant.tokens.decode(row[skip:]), assistant.text(reference), assistant.text(answer))
+            (
+                messages(assistant.tokens, row[skip:]),
+                assistant.text(reference),
+                assistant.text(answer),
+            )
             for row, skip, reference, answer in zip(
                 batch["prompt"], batch["padding"], batch["reference"], made, strict=True
             )

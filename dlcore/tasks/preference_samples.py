@@ -11,6 +11,7 @@ from jax import Array
 from dlcore.data.source import Source
 from dlcore.data.tokens import Subwords
 from dlcore.samples import Sample, Table
+from dlcore.tasks.dialogue import messages
 from dlcore.tasks.preference import log_ratios
 from dlcore.train.model import Model
 from dlcore.train.step import State
@@ -90,11 +91,10 @@ def _row(
     """One answer; a log-ratio above `middle` predicts right, one below it wrong."""
     counted = np.flatnonzero(batch[f"{prefix}weight"][i])
     context = batch[f"{prefix}tokens"][i, max(0, counted[0] - _SHOWN) : counted[0] + 1]
-    messages = np.split(context, np.flatnonzero(context < len(tokens.specials)))
     answer = batch[f"{prefix}targets"][i, counted]
     names = "wrong", "right"
     return (
-        " | ".join(filter(None, map(tokens.decode, messages))),
+        messages(tokens, context),
         tokens.decode(answer),
         names[label],
         round(ratio, 3),

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from dlcore.bounds import Probability
-from dlcore.data.own.tagged import Tagged, is_columns, of_text, of_words, words_in
+from dlcore.data.own.tag_columns import is_columns, words_in
+from dlcore.data.own.tagged import Tagged, of_text, of_words
 from dlcore.data.sets.tagged import Encoder
 from dlcore.data.tag_schemes import OUTSIDE
 from dlcore.errors import UsageError
@@ -53,7 +54,7 @@ class TagPredictor:
         return [of_text(each) for each in text]
 
     def in_file(self, file: Path, problems: list[str]) -> Iterable[tuple[int, list[str]]] | None:
-        """Reads the sentences of CoNLL columns, by `own.tagged.words_in`; None for other files."""
+        """Reads the sentences of CoNLL columns, by `tag_columns.words_in`; None for other files."""
         known = is_columns(file, self.decoder.facts.classes)
         return words_in(file, problems) if known else None
 
@@ -80,9 +81,9 @@ class TagPredictor:
             ({"text", "spans": [{"start", "end", "label", "text", "score"}]}, the marked text) of
             each. Spans with a score below `options.least` are left out. Offsets count characters
             (code points) of the text as it was given, "end" exclusive; a score is the probability
-            of the span with exactly its bounds and label. Where tags mark no spans, there is
-            "words": [{"start", "end", "word", "tag", "probability"}] instead; where the model has
-            intents and the text has words, also "intent" and "intent_probability".
+            of its tags, and of no tag after them that continues the span. Where tags mark no spans,
+            there is "words": [{"start", "end", "word", "tag", "probability"}] instead; where the
+            model has intents and the text has words, also "intent" and "intent_probability".
         """
         found = self._decoded(state, [each.words for each in items if each.words], len(items))
         predictions = iter(

@@ -25,7 +25,7 @@ class Prediction(NamedTuple):
         tags: the tag of each word.
         probability: of each word's tag, float [words], a marginal of the CRF.
         spans: the spans that the tags mark, in words; [] where tags mark no spans.
-        scores: probability of each span, with exactly its bounds and type.
+        scores: probability of each span: of its tags, and of no tag after them that continues it.
         intent: the most likely intent; "" where the model has no intents or the sentence no words.
         intent_probability: of `intent`; 0 where that is "".
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 import zlib
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ from jaxtyping import Integer
 
 from dlcore import sharding
 from dlcore.errors import UsageError
+from dlcore.train import tuning
 from dlcore.train.experiment import Experiment
 from dlcore.train.model import init_of
 from dlcore.train.step import Batch, State
@@ -33,6 +35,8 @@ def initial(
         layout: devices, and the sharding of the state.
         batch: abstract or real batch, for the shapes of the models' inputs; the returned function
             needs a real one.
+
+    Emits a UserWarning, when the state is created, if a model is tuned whose parameters are random.
 
     Returns:
         Shapes, dtypes and shardings of the state; () -> the state, which raises UsageError where
@@ -63,7 +67,24 @@ def initial(
     abstract = jax.tree.map(
         lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract_state, shardings
     )
-    return abstract, lambda: jax.jit(create, out_shardings=shardings)(batch)
+
+    def create_on_devices() -> State:
+        _warn_of_random(experiment)
+        return jax.jit(create, out_shardings=shardings)(batch)
+
+    return abstract, create_on_devices
+
+
+def _warn_of_random(experiment: Experiment) -> None:
+    """Warns of a model that is frozen without parameters of another run."""
+    loaded = {target.partition("/")[0] for target in experiment.load}
+    for base in dict.fromkeys(base for base, _ in tuning.merges(experiment.models).values()):
+        if base not in loaded:
+            warnings.warn(
+                f"only changes of {base!r} are trained, and its own parameters stay random: load"
+                " those of a trained model (--pretrained RUN), or train it as a whole (--rank 0)",
+                stacklevel=3,
+            )
 
 
 def state_of(experiment: Experiment, seed: int | Integer[Array, ""], batch: Batch) -> State:

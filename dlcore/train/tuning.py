@@ -8,6 +8,10 @@ parameters:
     W + C                       where one of `full` does
     W                           elsewhere: frozen
 
+With bfloat16 parameters W is rounded before the sum and the sum once more, so that a change of less
+than half a step of bfloat16 (1/256 of W) may be lost in the loss; evaluators and predictions add in
+float32.
+
 This saves optimizer state, but neither time nor memory of the step itself, which computes the tuned
 matrices and their gradients.
 

@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 
 from dlcore.cli import chat, main, run_commands
+from dlcore.data.characters import Vocabulary
 from dlcore.models.gpt import Size
 from dlcore.models.gpt_generation import generate
 from dlcore.tasks.conversation import Conversation, Sampling
@@ -238,6 +239,21 @@ def test_a_turn_begins_on_a_line_of_its_own(
     monkeypatch.setattr(sys, "stdin", io.StringIO("b\nc\n"))
     chat._converse(talking, "\n")
     assert SYMBOLS.decode(np.array(talking.tokens)) == text
+
+
+def test_a_vocabulary_without_line_breaks_continues_lines(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    talking: Any = SimpleNamespace(model=SimpleNamespace(tokenizer=Vocabulary("ACGT")))
+    assert chat._line_break(talking) == ""
+    assert "knows no line breaks" in capsys.readouterr().err
+    talking.model.tokenizer = SYMBOLS
+    assert chat._line_break(talking) == "\n"
+
+
+def test_tokens_beyond_the_vocabulary_are_described_as_its_last() -> None:
+    talking: Any = SimpleNamespace(model=SimpleNamespace(tokenizer=SYMBOLS), tokens=[1, 2, 99])
+    assert chat._visible_text(talking) == "the model sees 3 tokens, from: abj ..."
 
 
 def test_a_blank_line_is_no_message_of_a_dialogue(monkeypatch: pytest.MonkeyPatch) -> None:

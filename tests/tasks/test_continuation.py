@@ -15,6 +15,8 @@ import pytest
 
 from dlcore.data.characters import Vocabulary
 from dlcore.errors import UsageError
+from dlcore.export import answers as answering
+from dlcore.export.answers import Answered, Input, Unread
 from dlcore.models.gpt import GPT, Size
 from dlcore.models.gpt_batch import Decoding, generate_batch
 from dlcore.models.gpt_generation import generate
@@ -159,6 +161,17 @@ def test_a_text_ends_neither_before_the_least_nor_long_after_it_is_shortened() -
 def test_what_would_change_no_end_is_refused(how: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         answers("abc", start=10, **how)
+
+
+def test_a_prompt_too_long_for_its_options_is_refused_by_itself() -> None:
+    made = continuation.predictor(continuation.bound(generate, SIZE, "net", 4), SYMBOLS)
+    each = with_options(made, continuation.PromptOptions(tokens=8, min_p=0.1))
+    long, short = answering.answers(
+        each, state(), [Input("1", {}, text="abcde"), Input("2", {}, text="abc")]
+    )
+    assert isinstance(long, Unread)
+    assert "a prompt of 5 tokens" in long.error
+    assert isinstance(short, Answered)
 
 
 @pytest.mark.nightly

@@ -203,6 +203,15 @@ def test_an_answer_that_is_left_can_be_gone_on_from() -> None:
     assert talking.tokens == [1, 2, 3, *SYMBOLS.encode(expected([1, 2, 3], 0, 2))]
 
 
+@pytest.mark.slow
+def test_each_token_is_a_part_though_nothing_is_displayed() -> None:
+    """So that Ctrl-C ends an answer of special tokens."""
+    whole = expected([1, 2, 3], 0, 5)
+    talking = conversation(max_tokens=5, seed=3, stop=(f"{whole}?",))
+    talking.prompt("abc")
+    assert list(talking.answer()) == [*[""] * 5, whole]
+
+
 @pytest.mark.quick
 def test_what_may_begin_a_stop_text_is_held_back() -> None:
     text = _Stopping(SYMBOLS, ("abca",))

@@ -38,6 +38,14 @@ def test_perplexity_is_e_to_the_mean_over_all_answers() -> None:
     }
     found = evaluator.score(state(), collected, "test")
     assert found["perplexity"] == pytest.approx(2 ** (5 / 4))
+    huge = evaluator.score(state(), {**collected, "logp": np.array([-4000.0])}, "test")
+    assert huge["perplexity"] == np.inf
+
+
+def test_messages_of_a_row_are_separated() -> None:
+    row = [tokens().special("<|user|>"), *tokens().encode("Hi"), tokens().special("<|turn|>")]
+    row += [tokens().special("<|assistant|>"), *tokens().encode("Yes")]
+    assert dialogue.messages(tokens(), np.array(row)) == "Hi | Yes"
 
 
 @pytest.mark.slow

@@ -164,6 +164,26 @@ def test_a_conversation_has_the_tokens_of_the_template() -> None:
     assert talking.tokens == expected
 
 
+def test_a_message_longer_than_the_context_keeps_the_template() -> None:
+    model = dialogue_assistant.text_model(ASSISTANT)
+    talking = Conversation(model, state(), Sampling(max_tokens=3, temperature=0.0))
+    special = tokens().special
+    context = model.decoder.context
+    assert context
+    user, after = special("<|user|>"), [special("<|turn|>"), special("<|assistant|>")]
+    fits = context - 1 - 3
+    assert talking.prompt("a" * fits) == (0, 1)  # the start token makes room
+    for text, lost in (("a" * fits, 0), ("a" * fits + "b" * 5, 5)):
+        talking.reset()
+        assert talking.prompt(text) == (lost, 1)
+        assert talking.tokens == [user, *tokens().encode(text).tolist()[lost:], *after]
+        assert len(talking.tokens) == context - 1
+    list(talking.answer())
+    before = len(talking.tokens)
+    assert talking.prompt("c" * (fits + 2)) == (2, before)
+    assert talking.tokens[0] == user
+
+
 def test_from_python_a_list_of_messages_is_one_dialogue(tmp_path: Path) -> None:
     experiment = SimpleNamespace(predictor=dialogue_assistant.predictor(ASSISTANT))
     opened: Any = SimpleNamespace(experiment=experiment, state=state(), folder=tmp_path)

@@ -19,6 +19,7 @@ from dlcore.data.source import arrays
 from dlcore.data.splits import Splits
 from dlcore.errors import UsageError
 from dlcore.models.layers import BatchNorm
+from dlcore.train import tuning
 from dlcore.train.experiment import Experiment
 from dlcore.train.init import initial, state_of
 from dlcore.train.model import Model
@@ -109,6 +110,17 @@ def test_an_objective_without_a_part_is_refused() -> None:
         UsageError, match=r"objectives \['ghost'\] have nothing to train: the models are \['net'\]"
     ):
         made(["net"], trained=["net", "ghost"])
+
+
+def test_changes_of_random_parameters_are_warned_of() -> None:
+    found = experiment(["net"])
+    tuned = tuning.tuned(found.models[0], found.splits.template(8), ("Dense_0/kernel",), rank=2)
+    found = dataclasses.replace(found, models=tuned.models, objectives={})
+    layout = sharding.layout("jit", "", jax.devices()[:1])
+    batch = layout.put(SOURCE.gather(np.arange(8)), 8)
+    _, make = initial(found, 0, layout, batch)
+    with pytest.warns(UserWarning, match="only changes of 'net' are trained, and its own .* rand"):
+        make()
 
 
 @pytest.mark.slow

@@ -123,8 +123,7 @@ def records(text: str, name: str, delimiter: str = "") -> Iterator[tuple[int, tu
         text, name, delimiter: as of `parse`. Cells are stripped.
 
     Raises:
-        UsageError: an unclosed quote, text after a closing quote, or a cell of more than 131,072
-            characters.
+        UsageError: an unclosed quote, or text after a closing quote.
     """
     for line, cells in table_files.records(text, name, delimiter):
         yield line, tuple(cell.strip() for cell in cells)

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, get_args
 
 from dlcore.data.own import files
 from dlcore.data.own.found import Example, Found, first_values
+from dlcore.data.tokens import without_surrogates
 from dlcore.errors import UsageError
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -62,19 +63,14 @@ def find(path: Path, rewarded: bool = False) -> Found:
 
 
 def has(file: Path, key: str = "messages") -> bool:
-    """Returns whether the first line of a .jsonl file has a key, whatever its value.
+    """Returns whether the first JSON object of a .jsonl file has a key, whatever its value.
 
-    Blank lines are skipped. False where the line is not a JSON object.
+    False where no line is a JSON object.
 
     Raises:
         UsageError: as `dlcore.data.own.files.text`.
     """
-    first = next((line for line in files.lines(file) if line.strip()), "")
-    try:
-        found = files.parse(first)
-    except ValueError:
-        return False
-    return isinstance(found, dict) and key in found
+    return key in files.first_object(file)
 
 
 def load(path: Path) -> tuple[Found, dict[str, list[Dialogue]]]:
@@ -247,4 +243,4 @@ def _message(message: object, number: int) -> Message:
         raise UsageError(f"message {number} has the role {role!r}: it must be {', '.join(ROLES)}")
     if not isinstance(content, str) or not content.strip():
         raise UsageError(f"message {number} has no text as `content`: fill it in, or remove it")
-    return Message(role, content)
+    return Message(role, without_surrogates(content))

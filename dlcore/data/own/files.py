@@ -215,6 +215,22 @@ def parse(content: str) -> Any:
         raise ValueError("lists or objects are nested too deeply: flatten them") from error
 
 
+def first_object(path: Path) -> dict[str, Any]:
+    """Returns the first line of a text file that is a JSON object, parsed; without one, {}.
+
+    Raises:
+        UsageError: as `text`.
+    """
+    for line in lines(path):
+        try:
+            found = parse(line)
+        except ValueError:
+            continue
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
 def lines(path: Path) -> list[str]:
     r"""Reads the lines of a text file, without line ends.
 

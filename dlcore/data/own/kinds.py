@@ -18,6 +18,7 @@ from dlcore.data.own import (
     squad,
     stories,
     table_files,
+    tag_columns,
     tagged,
     texts,
     video_decoding,
@@ -66,7 +67,7 @@ def kind(path: Path) -> tuple[Kind, str]:
     if token_shards.is_one(path):
         return "tokens", "`dlcore prepare text` has written it"
     everything = [path] if path.is_file() else files.below(path)
-    if everything and all(file.suffix.lower() in tagged.NAMED for file in everything):
+    if everything and all(file.suffix.lower() in tag_columns.NAMED for file in everything):
         return "tagged", f"{everything[0].name} is named as columns of words and tags are"
     endings = (*table_files.TABLES, ".parquet")
     tables = [file for file in everything if file.suffix.lower() in endings]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,9 @@ def find(path: Path) -> Found:
             of the former is an object with `question`, `context` and `answer`, which occurs in the
             context: a string, a list of equally right ones, or null where the context does not say;
             `start`, the offset of the (first) answer in characters, is needed where that occurs
-            several times and not the first is meant. Splits are files or folders named train,
-            validation and test, or else a key `split` of a line ("train" where it has none).
+            several times as whole words and not the first is meant. Splits are files or folders
+            named train, validation and test, or else a key `split` of a line ("train" where it has
+            none).
 
     Returns:
         The examples by split; faults of files and lines are in its `problems`.
@@ -149,7 +151,7 @@ def _values(record: Mapping[str, Any], starts: Sequence[object]) -> tuple[str, s
 
     Args:
         record: with `question`, `context` and `answer`.
-        starts: offsets of the first answers; None: where an answer first occurs.
+        starts: offsets of the first answers; None: as `_found`.
     """
     context, given = record["context"], record["answer"]
     answers = given if isinstance(given, list) else [] if given in (None, "") else [given]
@@ -165,7 +167,7 @@ def _start(context: str, answer: object, start: object) -> int:
             f"the answer {json.dumps(answer)} is no text: give a text, a list of texts, or null"
             " where the context does not say"
         )
-    at = context.find(answer) if start is None else start
+    at = _found(context, answer) if start is None else start
     if at == -1:
         raise UsageError(f"the answer {answer!r} does not stand in the context: copy it thence")
     if type(at) is not int or at < 0 or not context.startswith(answer, at):
@@ -175,6 +177,12 @@ def _start(context: str, answer: object, start: object) -> int:
             f" {there}): count characters from 0, not bytes, or leave the offset out"
         )
     return at
+
+
+def _found(context: str, answer: str) -> int:
+    """Where an answer first stands as whole words, else where it first stands; -1: nowhere."""
+    whole = re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", context)
+    return whole.start() if whole else context.find(answer)
 
 
 def load(path: Path) -> Found:

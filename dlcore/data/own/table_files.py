@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dlcore.data.own import files
 from dlcore.data.own.found import SPLITS, Example, Found
+from dlcore.data.tokens import without_surrogates
 from dlcore.errors import UsageError
 
 TABLES = (".csv", ".tsv", ".jsonl")
@@ -101,9 +102,10 @@ def records(text: str, name: str, delimiter: str = "") -> Iterator[tuple[int, li
             if the first line has one and no comma, else the comma.
 
     Raises:
-        UsageError: when a row is reached with an unclosed quote, with text after a closing quote,
-            or with a cell of more than 131,072 characters.
+        UsageError: when a row is reached with an unclosed quote, or with text after a closing
+            quote.
     """
+    csv.field_size_limit(2**31 - 1)  # Python's limit of a cell is 131,072 characters
     first = text.partition("\n")[0]
     separator = delimiter or (";" if ";" in first and "," not in first else ",")
     reader = csv.reader(
@@ -216,6 +218,11 @@ def of_tables(path: Path, columns: Sequence[str]) -> Found:
                 continue
             for example in examples:
                 *values, own = example.values
+                try:
+                    values = [without_surrogates(value) for value in values]
+                except UsageError as error:
+                    found.problems.append(f"{example.where}: {error}")
+                    continue
                 if own and (given or own not in SPLITS):
                     found.problems.append(
                         f"{example.where}: the split {own!r} is none of {', '.join(SPLITS)}"

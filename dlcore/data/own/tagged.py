@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlcore.data.own import files
+from dlcore.data.own import files, tag_columns
 from dlcore.data.own.found import SPLITS
 from dlcore.data.split import by_hash
 from dlcore.data.tag_schemes import Span, bio, to_bio
+from dlcore.data.tokens import without_surrogates
 from dlcore.data.word_spans import words_of
 from dlcore.errors import UsageError
 
-NAMED = (".conll", ".iob", ".bio")  # endings that only such files have
-SUFFIXES = (*NAMED, ".txt", ".tsv", ".jsonl")
-_DOCUMENT = "-DOCSTART-"
+SUFFIXES = (*tag_columns.NAMED, ".txt", ".tsv", ".jsonl")
 _Placed = tuple[str, "Tagged"]  # with its file and line
 
 
@@ -32,6 +32,8 @@ class Tagged:
             by single spaces.
         offsets: (start, end) of each word in characters of `text`; the word is text[start:end].
         label: class of the whole sentence; "": none.
+        widened: (what was marked, the words that are tagged) of each span that began or ended
+            within a word.
     """
 
     words: tuple[str, ...]
@@ -39,6 +41,7 @@ class Tagged:
     text: str
     offsets: tuple[tuple[int, int], ...]
     label: str = ""
+    widened: tuple[tuple[str, str], ...] = ()
 
 
 def of_words(words: Sequence[str], tags: Sequence[str], label: str = "") -> Tagged:
@@ -57,94 +60,61 @@ def of_words(words: Sequence[str], tags: Sequence[str], label: str = "") -> Tagg
 
 
 def of_text(text: str, spans: Sequence[Span] = (), label: str = "") -> Tagged:
-    """Returns a text as tagged sentence, split into words (`words_of`), also at the ends of spans.
+    """Returns a text as tagged sentence, split into words by `words_of`, whatever is marked in it.
 
     Args:
         text: the sentence.
-        spans: typed ranges of characters, without overlaps. A span that begins or ends within a
-            word cuts the word there; whitespace at its ends is ignored.
+        spans: typed ranges of characters, without overlaps. All words that a span touches get its
+            tag, so that words are split in training as they are where the tags are to be found.
         label: class of the sentence; "": none.
 
     Returns:
         The sentence, with BIO tags.
 
     Raises:
-        ValueError: spans that are empty, overlap, leave the text or hold no word.
+        ValueError: spans that are empty, overlap, touch the same word, leave the text or hold no
+            word.
     """
-    ends = {position for span in spans for position in (span.start, span.end)}
-    offsets = []
-    for start, end in words_of(text):
-        cuts = [start, *sorted(cut for cut in ends if start < cut < end), end]
-        offsets += list(itertools.pairwise(cuts))
-    positions = []
-    for before, after in itertools.pairwise(sorted(spans, key=lambda span: span.start)):
+    offsets = tuple(words_of(text))
+    positions: list[Span] = []
+    widened = []
+    ordered = sorted(spans, key=lambda span: span.start)
+    for before, after in itertools.pairwise(ordered):
         if after.start < before.end:
             raise ValueError(f"{after} overlaps {before}")
-    for span in spans:
+    for span in ordered:
+        marked = text[max(0, span.start) : span.end]
         if span.start >= span.end:
             raise ValueError(f"{span} is empty: its end must be after its start")
         if span.start < 0 or span.end > len(text):
             raise ValueError(f"{span} leaves the text of {len(text)} characters")
-        inside = [i for i, (a, b) in enumerate(offsets) if span.start <= a and b <= span.end]
-        if not inside:
-            raise ValueError(f"{span} holds no word: {text[span.start : span.end]!r}")
-        positions.append(Span(inside[0], inside[-1] + 1, span.type))
+        touched = [i for i, (a, b) in enumerate(offsets) if a < span.end and span.start < b]
+        if not touched:
+            raise ValueError(f"{span} holds no word: {marked!r}")
+        first, last = touched[0], touched[-1]
+        if positions and first < positions[-1].end:
+            word = text[slice(*offsets[first])]
+            raise ValueError(
+                f"{span} marks a part of the word {word!r}, and so does another span: separate the"
+                " parts by a space, or give the words as CoNLL columns"
+            )
+        tagged = text[offsets[first][0] : offsets[last][1]]
+        widened += [(marked, tagged)] if tagged != marked.strip() else []
+        positions.append(Span(first, last + 1, span.type))
     words = tuple(text[start:end] for start, end in offsets)
-    return Tagged(words, tuple(bio(positions, len(words))), text, tuple(offsets), label)
-
-
-def is_columns(file: Path, tags: Sequence[str]) -> bool:
-    """Returns whether a file has CoNLL columns: by its ending, or by the tags at its lines' ends.
-
-    Args:
-        file: one of `NAMED`; or .txt or .tsv, in which at least two lines, and more than half of
-            those that are not blank or -DOCSTART-, have as many cells as the first, and a tag last.
-        tags: known ones; of one such as B-PER all tags that end in -PER.
-
-    Raises:
-        UsageError: a .txt or .tsv file that cannot be read or is not UTF-8.
-    """
-    if file.suffix.lower() in NAMED:
-        return True
-    if file.suffix.lower() not in (".txt", ".tsv"):
-        return False
-    rows = [x.split() for x in files.lines(file) if x.strip() and not x.startswith(_DOCUMENT)]
-    types = {tag[1:] for tag in tags if tag[1:2] == "-"}
-    last = [each[-1] for each in rows if len(each) == len(rows[0]) > 1]  # lines of text are uneven
-    count = sum(tag in tags or tag[1:] in types for tag in last)
-    return count > 1 and 2 * count > len(rows)
-
-
-def words_in(file: Path, problems: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yields (line number of the first word, words) of each sentence of a file of CoNLL columns.
-
-    Args:
-        file: as `load` describes them; there may be a column of words alone.
-        problems: a message is appended for each line of other columns; its sentence is left out.
-
-    Raises:
-        UsageError: the file cannot be read or is not UTF-8.
-    """
-    for begin, rows in _blocks(file, files.lines(file), 1, problems):
-        yield begin, [cells[0] for cells in rows]
+    return Tagged(words, tuple(bio(positions, len(words))), text, offsets, label, tuple(widened))
 
 
 def has_spans(file: Path) -> bool:
-    """Returns whether a file's first line, blank ones skipped, is JSON of a text with spans.
+    """Returns whether the first JSON object of a file is a text with spans.
 
-    Such JSON has the key "text", and "spans" or "entities".
+    Such an object has the key "text", and "spans" or "entities".
 
     Raises:
         UsageError: the file cannot be read or is not UTF-8.
     """
-    first = next((line for line in files.lines(file) if line.strip()), "")
-    try:
-        found = files.parse(first)
-    except ValueError:
-        return False
-    return (
-        isinstance(found, dict) and "text" in found and not {"spans", "entities"}.isdisjoint(found)
-    )
+    found = files.first_object(file)
+    return "text" in found and not {"spans", "entities"}.isdisjoint(found)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,6 +149,8 @@ def load(path: Path, spans: bool = True, labels: bool = False) -> Own:
     Returns:
         The sentences of all three splits.
 
+    Emits a UserWarning if spans begin or end within a word (`describe_widened`).
+
     Raises:
         UsageError: the first of the faults, with file and line, such as another number of columns.
     """
@@ -186,7 +158,21 @@ def load(path: Path, spans: bool = True, labels: bool = False) -> Own:
     if problems:
         more = f" ({len(problems) - 1} more in {path})" if len(problems) > 1 else ""
         raise UsageError(problems[0] + more)
+    if widened := describe_widened(found):
+        warnings.warn(f"{path}: {widened}", stacklevel=2)
     return found
+
+
+def describe_widened(found: Own) -> str:
+    """Says how many spans were widened to whole words (`Tagged.widened`); "": none."""
+    every = [each for split in found.splits.values() for one in split for each in one.widened]
+    if not every:
+        return ""
+    marked, words = every[0]
+    return (
+        f"{len(every):,} spans begin or end within a word, such as {marked!r} in {words!r}: the"
+        " whole words are tagged"
+    )
 
 
 def find(path: Path, spans: bool = True, labels: bool = False) -> tuple[Own, list[str]]:
@@ -249,37 +235,9 @@ def _read(file: Path, spans: bool, problems: list[str]) -> list[_Placed]:
 def _columns(
     file: Path, lines: Sequence[str], spans: bool, problems: list[str]
 ) -> Iterator[_Placed]:
-    for begin, rows in _blocks(file, lines, 2, problems):
+    for begin, rows in tag_columns.sentences(file, lines, 2, problems):
         words, tags = ([cells[i] for cells in rows] for i in (0, -1))
         yield from _sentence(f"{file}, line {begin}", words, tags, spans, problems)
-
-
-def _blocks(
-    file: Path, lines: Sequence[str], least: int, problems: list[str]
-) -> Iterator[tuple[int, list[list[str]]]]:
-    """The first line of each sentence without faults, and its cells: `least` a line or more."""
-    rows: list[list[str]] = []
-    count, first, begin, known = 0, 0, 1, len(problems)
-    for number, line in enumerate([*lines, ""], 1):
-        if not line.strip() or line.startswith(_DOCUMENT):
-            if rows and len(problems) == known:
-                yield begin, rows
-            rows, begin, known = [], number + 1, len(problems)
-            continue
-        cells = line.split("\t") if "\t" in line else line.split()
-        count, first = (count, first) if count else (len(cells), number)
-        if len(cells) == count >= least and not all(cells):
-            empty = cells.index("") + 1
-            problems.append(f"{file}, line {number}: column {empty} is empty: fill it in")
-            continue
-        if len(cells) != count or count < least:
-            expected = f"{count} as in line {first}" if count >= least else "a word and its tag"
-            problems.append(
-                f"{file}, line {number}: {len(cells)} columns, and not {expected}: give each word"
-                " all of its columns, and separate sentences by empty lines"
-            )
-            continue
-        rows.append(cells)
 
 
 def _sentence(
@@ -306,7 +264,7 @@ def _objects(
         try:
             found = files.parse(line)
             yield f"{file}, line {number}", _of_object(found)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, UsageError) as error:
             problems.append(
                 f'{file}, line {number}: {error}: a line is {{"text": TEXT, "spans": [{{"start":'
                 ' 0, "end": 5, "label": NAME}]}'
@@ -330,7 +288,7 @@ def _of_object(found: Any) -> Tagged:
     label = found.get("label", "")
     if not isinstance(label, str):
         raise ValueError("`label` is no text")
-    made = of_text(found["text"], spans, label)
+    made = of_text(without_surrogates(found["text"]), spans, label)
     if not made.words:
         raise ValueError("the text has no words")
     return made

@@ -41,6 +41,8 @@ def summary(path: Path) -> Summary:
         lines.append(f"cut from train by the hash of the words: {' and '.join(found.by_hash)}")
     if labels := sorted({each.label for _, each in sentences} - {""}):
         lines.append(f"labels of whole sentences: {len(labels):,}")
+    if widened := tagged.describe_widened(found):
+        lines.append(widened)
     numbered = (
         (split, f"sentence {i} of {split}", each.text, "")
         for split in SPLITS

@@ -48,7 +48,7 @@ def lines(documents: Iterable[str]) -> list[str]:
 
 
 def packed(
-    subwords: Subwords, lines: Sequence[str], length: int
+    subwords: Subwords, lines: Sequence[str], length: int, name: str = "the text"
 ) -> Int32[np.ndarray, "rows length"]:
     """Concatenates lines, with `[sep]` before each, and cuts them into rows without padding.
 
@@ -56,6 +56,7 @@ def packed(
         subwords: the tokenizer, with the special tokens `SPECIALS`.
         lines: text that the caller has normalised by `plain`, see `lines`.
         length: tokens of a row.
+        name: of the text, in messages.
 
     Returns:
         int32 [rows, length]; the rest that does not fill a row is left out.
@@ -65,10 +66,13 @@ def packed(
     """
     sep = np.array([subwords.special("[sep]")], np.int32)
     stream = np.concatenate(
-        [part for tokens in subwords.encode_all(lines) for part in (sep, tokens)]
+        [sep[:0], *(part for tokens in subwords.encode_all(lines) for part in (sep, tokens))]
     )
     if len(stream) < length:
-        raise UsageError(f"the text has {len(stream)} tokens: too few for a row of {length}")
+        raise UsageError(
+            f"{name} has {len(stream)} tokens, too few for a row of {length}: give more text, or"
+            " a smaller --length"
+        )
     return stream[: len(stream) // length * length].reshape(-1, length)
 
 

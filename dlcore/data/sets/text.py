@@ -224,7 +224,7 @@ def _lines(found: Corpus, length: int, size: int) -> Splits:
     pairs = bpe(lines["train"], size, sentences.SPECIALS)
     splits: dict[str, Source] = {}
     for split, texts in lines.items():
-        contents = {"tokens": sentences.packed(pairs, texts, length)}
+        contents = {"tokens": sentences.packed(pairs, texts, length, f"the text for {split}")}
         splits[split] = sources.arrays(found.name, found.version, split, contents)
     return Splits.of(splits, facts=_facts(pairs))
 

@@ -58,6 +58,10 @@ def test_missing_splits_are_cut_by_the_hash_and_windows_line_ends_are_read(tmp_p
         ([{"role": "bot", "content": "Hello"}], "message 1 has the role 'bot'"),
         ([HELLO[0], {"role": "assistant", "content": " "}], "message 2 has no text"),
         ([HELLO[0], {"role": "assistant"}], "message 2 has no text"),
+        (
+            '{"messages": [{"role": "user", "content": "\\ud83d"}]}',
+            "has half of a character (the lone surrogate '\\ud83d') at position 0",
+        ),
         ([HELLO[1], HELLO[0]], "there is no answer to learn from"),
     ],
 )
@@ -69,6 +73,12 @@ def test_a_broken_line_is_refused_with_file_and_line(
         dialogues.load(tmp_path)
     assert f"{file}, line 2: " in str(refused.value)
     assert message in str(refused.value)
+
+
+def test_a_faulty_first_line_hides_no_dialogues(tmp_path: Path) -> None:
+    assert dialogues.has(write(tmp_path / "mine.jsonl", "{", HELLO))
+    assert not dialogues.has(write(tmp_path / "mine.jsonl", "{", '{"text": "Hi"}', HELLO))
+    assert not dialogues.has(write(tmp_path / "mine.jsonl", "{"))
 
 
 def test_other_files_and_nothing_are_refused(tmp_path: Path) -> None:

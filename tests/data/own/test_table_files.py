@@ -78,6 +78,19 @@ def test_faults_of_tables(tmp_path: Path, name: str, content: str, message: str)
         table_files.of_tables(tmp_path if name == "train.csv" else file, ["text", "label"]).refuse()
 
 
+def test_a_cell_may_be_a_long_document(tmp_path: Path) -> None:
+    rows = [("a", "+"), ("word " * 30_000, "-"), ("last", "+")]
+    file = write(tmp_path / "a.csv", "text,label\n" + "".join(f"{a},{b}\n" for a, b in rows))
+    assert of(file) == ([(*row, "") for row in rows], [])
+
+
+def test_half_of_a_character_is_a_fault_with_its_line(tmp_path: Path) -> None:
+    lines = '{"text": "a", "label": "x"}\n{"text": "b \\ud83d", "label": "x"}\n'
+    found = table_files.of_tables(write(tmp_path / "a.jsonl", lines), ["text", "label"])
+    assert len(found.problems) == 1
+    assert "a.jsonl, line 2: the text that begins with 'b \\ud83d' has half" in found.problems[0]
+
+
 def test_all_faults_are_listed_and_the_first_is_raised(tmp_path: Path) -> None:
     file = write(tmp_path / "a.csv", "text,label\n,x\na,b\n,\nc\n")
     found = table_files.of_tables(file, ["text", "label"])

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dlcore.data.own.tagged import is_columns, load, of_text, words_in
+from dlcore.data.own.tag_columns import is_columns, words_in
+from dlcore.data.own.tagged import has_spans, load, of_text
 from dlcore.data.own.tagged_summary import summary
 from dlcore.data.sets import tagged as sets
 from dlcore.data.tag_schemes import Span
@@ -182,13 +183,48 @@ def test_words_of_a_text() -> None:
         ("isn't it", ["is", "n't", "it"]),
         ("gov't", ["gov", "'t"]),
         ("n't", ["n't"]),
+        ("in 'Oslo' today", ["in", "'", "Oslo", "'", "today"]),
+        ("rock ’n’ roll", ["rock", "’", "n", "’", "roll"]),
+        ("Zoe\u0301's", ["Zoe\u0301", "'s"]),
     ],
 )
 def test_negations_are_words(text: str, words: list[str]) -> None:
     assert [text[start:end] for start, end in words_of(text)] == words
 
 
-def test_a_span_may_cut_a_word() -> None:
-    found = of_text("Oslobased firm", [Span(0, 4, "LOC")])
-    assert found.words == ("Oslo", "based", "firm")
-    assert found.tags == ("B-LOC", "O", "O")
+def test_words_do_not_depend_on_the_spans() -> None:
+    text = "The 'Oslo-based' firm"
+    found = of_text(text, [Span(5, 9, "LOC"), Span(15, 21, "ORG")])
+    assert found.words == of_text(text).words == ("The", "'", "Oslo-based", "'", "firm")
+    assert found.tags == ("O", "O", "B-LOC", "B-ORG", "I-ORG")
+    assert found.widened == (("Oslo", "Oslo-based"),)
+    with pytest.raises(ValueError, match="part of the word 'Ann/Tom', and so does another span"):
+        of_text("Ann/Tom", [Span(0, 3, "PER"), Span(4, 7, "PER")])
+    chinese = of_text("我在上海A1市。", [Span(2, 4, "LOC")])
+    assert chinese.words == ("我", "在", "上", "海", "A1", "市", "。")
+    assert chinese.tags[2:4] == ("B-LOC", "I-LOC")
+    assert not chinese.widened
+
+
+def test_widened_spans_are_warned_of(tmp_path: Path) -> None:
+    row = {"text": "Oslo-based firm", "spans": [{"start": 0, "end": 4, "label": "LOC"}]}
+    for name in ("train", "validation", "test"):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row))
+    fault = "3 spans begin or end within a word, such as 'Oslo' in 'Oslo-based'"
+    with pytest.warns(UserWarning, match=fault):
+        load(tmp_path)
+    assert any(fault in line for line in summary(tmp_path).lines)
+
+
+def test_a_faulty_first_line_is_the_fault(tmp_path: Path) -> None:
+    file = tmp_path / "own.conll"
+    file.write_text("Ann\nlives O\nin O\n\nBo B-PER\n10\u00a0000 O\n", "utf-8")
+    with pytest.raises(UsageError, match="line 1: 1 columns, and not 2 as in line 2") as raised:
+        load(file)
+    assert "more in" not in str(raised.value)
+    lines = tmp_path / "own.jsonl"
+    lines.write_text('{"text": \n{"text": "a", "spans": []}\n')
+    assert has_spans(lines)
+    lines.write_text('{"text": "half \\ud83d", "spans": []}\n')
+    with pytest.raises(UsageError, match=r"own\.jsonl, line 1: .*half of a character"):
+        load(lines)

@@ -161,12 +161,14 @@ def test_own_questions(tmp_path: Path) -> None:
     records[0] = {**records[0], "answer": None}
     records[1] = {**records[1], "answer": ["Zoé", "Émile1"]}
     records[2] = {"question": "Who?", "context": "A met A.", "answer": "A", "start": 6}
+    records[3] = {"question": "What?", "context": "A Party of art.", "answer": "art"}
     splits = questions.load(write(tmp_path / "own.jsonl", records, "\r\n"), Lengths(16, 8, 4, 4))
     answerable = {
         q.context: q for source in dict(splits.items()).values() for q in source.questions
     }  # type: ignore[attr-defined]
     assert len(answerable) == 40
     assert answerable["A met A."].starts == (6,)
+    assert answerable["A Party of art."].starts == (11,)  # not within a word
     assert answerable[str(records[1]["context"])].answers == ("Zoé", "Émile1")
     assert answerable[str(records[0]["context"])].answers == ()
     assert splits.facts.by_hash == ["validation", "test"]

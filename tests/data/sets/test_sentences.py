@@ -40,9 +40,11 @@ def test_packing_keeps_every_piece_in_its_order() -> None:
         assert rows.dtype == np.int32
         np.testing.assert_array_equal(rows.ravel(), stream[: rows.size])
     with pytest.raises(
-        UsageError, match=f"the text has {len(stream)} tokens: too few for a row of 1000"
+        UsageError, match=f"the text has {len(stream)} tokens, too few for a row of 1000"
     ):
         packed(subwords(), said, 1000)
+    with pytest.raises(UsageError, match=r"the text for test has 0 tokens, .* a smaller --length"):
+        packed(subwords(), [], 8, "the text for test")
 
 
 def test_a_text_lies_between_separators_and_padding_is_zero() -> None:
