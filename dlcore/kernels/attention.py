@@ -47,8 +47,7 @@ def causal_attention(
     Args:
         q: queries [batch, heads, length, d].
         k: keys [batch, groups, length, d], dtype of `q`; `groups` divides `heads`, and where there
-            are fewer, each is read by heads / groups heads in order (`kernels.grouped`); it is
-            repeated in memory by "blockwise" alone.
+            are fewer, each is read by heads / groups heads in order, without a copy for each.
         v: values, shape and dtype of `k`.
         impl: the implementation; "auto": by shapes and device (see the module). Scores and softmax
             are in float32 or wider.
@@ -63,7 +62,7 @@ def causal_attention(
     """
     chosen, length = _chosen(impl, q, k, None), q.shape[2]
     if chosen == "blockwise":
-        return blockwise_attention(q, _repeated(k, q), _repeated(v, q), causal=True)
+        return blockwise_attention(q, k, v, causal=True)
     if chosen == "cudnn":
         return _cudnn(q, k, v, True)
     if k.shape[1] != q.shape[1]:
@@ -102,7 +101,7 @@ def attention(
     """
     chosen = _chosen(impl, q, k, mask)
     if chosen == "blockwise":
-        return blockwise_attention(q, _repeated(k, q), _repeated(v, q), mask)
+        return blockwise_attention(q, k, v, mask)
     if chosen == "cudnn" and mask is not None:
         raise ValueError(
             "cuDNN would write a mask out as a bias of queries times keys: leave impl to auto"
@@ -115,14 +114,6 @@ def attention(
         shape = (len(visible), q.shape[2], k.shape[2])
         return grouped_attention(q, k, v, jnp.broadcast_to(visible, shape))
     return _attention(q, k, v, mask)
-
-
-def _repeated(x: Array, q: Array) -> Array:
-    """Keys or values with as many heads as the queries."""
-    heads, groups = q.shape[1], x.shape[1]
-    if heads % groups:
-        raise ValueError(f"{groups} groups of keys cannot be shared by {heads} heads")
-    return jnp.repeat(x, heads // groups, 1) if groups < heads else x
 
 
 def _chosen(impl: Impl, q: Array, k: Array, mask: Array | None) -> Impl:

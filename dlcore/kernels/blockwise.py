@@ -21,8 +21,8 @@ NEVER = -1e30
 
 def blockwise_attention(
     q: Float[Array, "batch heads queries d"],
-    k: Float[Array, "batch heads keys d"],
-    v: Float[Array, "batch heads keys d"],
+    k: Float[Array, "batch groups keys d"],
+    v: Float[Array, "batch groups keys d"],
     mask: Bool[Array, "batch keys"] | Bool[Array, "#batch queries keys"] | None = None,
     *,
     causal: bool = False,
@@ -39,8 +39,9 @@ def blockwise_attention(
 
     Args:
         q: queries [batch, heads, queries, d].
-        k: keys [batch, heads, keys, d], dtype of `q`.
-        v: values [batch, heads, keys, d], dtype of `q`.
+        k: keys [batch, groups, keys, d], dtype of `q`; `groups` divides `heads`, and where there
+            are fewer, each is read by heads / groups heads in order, without a copy for each.
+        v: values [batch, groups, keys, d], dtype of `q`.
         mask: True where a key is visible, [batch, keys], or [batch or 1, queries, keys] where it
             differs between queries; None: all keys.
         causal: each query sees only its own position and those before; later blocks are skipped.
@@ -50,7 +51,8 @@ def blockwise_attention(
         Weighted values, shape and dtype of `q`.
 
     Raises:
-        ValueError: `causal` with different numbers of queries and keys, or a block below 1.
+        ValueError: `causal` with different numbers of queries and keys, a block below 1, or
+            `groups` does not divide `heads`.
 
     Source: Vaswani et al. 2017, eq. 1, computed as described above.
     """
@@ -60,40 +62,44 @@ def blockwise_attention(
         )
     if block < 1:
         raise ValueError(f"a block of {block} tokens: it needs at least one")
+    heads, groups = q.shape[1], k.shape[1]
+    if heads % groups:
+        raise ValueError(f"{groups} groups of keys cannot be shared by {heads} heads")
+    grouped = q.reshape(len(q), groups, heads // groups, *q.shape[2:])
     if plain_derivatives.value:
-        return _plain(q, k, v, mask, causal, block)
-    return _attend(q, k, v, mask, causal, block)[0]
+        return _plain(grouped, k, v, mask, causal, block).reshape(q.shape)
+    return _attend(grouped, k, v, mask, causal, block)[0].reshape(q.shape)
 
 
 class _Blocks(NamedTuple):
     """The arrays, split into blocks along a first axis."""
 
-    q: Array  # [blocks, batch, heads, rows, d]
-    k: Array
+    q: Array  # [blocks, batch, groups, heads of a group, rows, d]
+    k: Array  # [blocks, batch, groups, columns, d]
     v: Array
     mask: Array | None  # [blocks of queries or 1, blocks of keys, batch, rows or 1, columns]
     length: int  # number of keys; the last block is filled up with zeros
     causal: bool
 
     def scores(self, i: Array, j: Array, q: Array) -> Array:
-        """Scores of query block i, `q`, and key block j: [batch, heads, rows, columns].
+        """Scores of query block i, `q`, and key block j: [batch, groups, heads, rows, columns].
 
         -inf where the key is in the future of a causal query or beyond the last key.
         """
-        rows, columns = self.q.shape[3], self.k.shape[3]
+        rows, columns = self.q.shape[-2], self.k.shape[-2]
         acc_dtype = jnp.promote_types(q.dtype, jnp.float32)
         scores = jnp.einsum(
-            "bhqd,bhkd->bhqk", q * q.shape[-1] ** -0.5, self.k[j], preferred_element_type=acc_dtype
+            "bghqd,bgkd->bghqk", q * q.shape[-1] ** -0.5, self.k[j], preferred_element_type=acc_dtype
         )
         if self.mask is not None:
             mask = self.mask[i if self.mask.shape[0] > 1 else 0, j]
-            scores = jnp.where(mask[:, None], scores, NEVER)
+            scores = jnp.where(mask[:, None, None], scores, NEVER)
         key = j * columns + jnp.arange(columns)[None]
         if self.causal:
             past = key <= i * rows + jnp.arange(rows)[:, None]
-            scores = jnp.where(past[None, None], scores, -jnp.inf)
+            scores = jnp.where(past, scores, -jnp.inf)
         elif self.length % columns:
-            scores = jnp.where((key < self.length)[None, None], scores, -jnp.inf)
+            scores = jnp.where(key < self.length, scores, -jnp.inf)
         return scores
 
     def last(self, i: Array) -> Array | int:
@@ -101,8 +107,9 @@ class _Blocks(NamedTuple):
         return i + 1 if self.causal else len(self.k)
 
 
-def _split(x: Array, size: int, axis: int = 2) -> Array:
+def _split(x: Array, size: int, axis: int = -2) -> Array:
     """Splits an axis into blocks along a new first axis, padding the last block with zeros."""
+    axis %= x.ndim
     count = -(-x.shape[axis] // size)
     if count * size > x.shape[axis]:
         padding = [(0, 0)] * x.ndim
@@ -112,15 +119,15 @@ def _split(x: Array, size: int, axis: int = 2) -> Array:
 
 
 def _joined(x: Array, length: int) -> Array:
-    """Undoes `_split` along axis 2."""
-    return jnp.moveaxis(x, 0, 2).reshape(*x.shape[1:3], -1, x.shape[-1])[:, :, :length]
+    """Undoes `_split` along the last axis but one."""
+    return jnp.moveaxis(x, 0, -3).reshape(*x.shape[1:-2], -1, x.shape[-1])[..., :length, :]
 
 
 def _blocks(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, block: int) -> _Blocks:
-    rows, columns = min(block, q.shape[2]), min(block, k.shape[2])
+    rows, columns = min(block, q.shape[-2]), min(block, k.shape[-2])
     if mask is not None:
         # [columns, batch, queries or 1, columns]
-        mask = _split(mask[:, None] if mask.ndim == 2 else mask, columns)
+        mask = _split(mask[:, None] if mask.ndim == 2 else mask, columns, -1)
         mask = _split(mask, rows if mask.shape[2] > 1 else 1)
     return _Blocks(
         _split(q, rows), _split(k, columns), _split(v, columns), mask, k.shape[2], causal
@@ -151,7 +158,7 @@ def _run(
             new_top = jax.lax.stop_gradient(jnp.maximum(top, scores.max(-1, keepdims=True)))
             e, rescale = jnp.exp(scores - new_top), jnp.exp(top - new_top)
             part = jnp.einsum(
-                "bhqk,bhkd->bhqd", e.astype(q.dtype), b.v[j], preferred_element_type=acc_dtype
+                "bghqk,bgkd->bghqd", e.astype(q.dtype), b.v[j], preferred_element_type=acc_dtype
             )
             return new_top, total * rescale + e.sum(-1, keepdims=True), out * rescale + part
 
@@ -164,7 +171,7 @@ def _run(
         return (out / total).astype(q.dtype), top, 1 / total
 
     out, top, inverse = jax.lax.map(query_block, (jnp.arange(len(b.q)), b.q))
-    return _joined(out, q.shape[2]), top, inverse
+    return _joined(out, q.shape[-2]), top, inverse
 
 
 def _plain(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, block: int) -> Array:
@@ -240,13 +247,13 @@ def _gradients(
         ) -> tuple[Array, Array, Array]:
             dq, dk, dv = carry
             p = jnp.exp(b.scores(i, j, q_i) - top) * inverse
-            dp = jnp.einsum("bhqd,bhkd->bhqk", do, b.v[j], preferred_element_type=acc_dtype)
+            dp = jnp.einsum("bghqd,bgkd->bghqk", do, b.v[j], preferred_element_type=acc_dtype)
             ds = (p * (dp - mean) * scale).astype(q.dtype)
-            dq = dq + jnp.einsum("bhqk,bhkd->bhqd", ds, b.k[j], preferred_element_type=acc_dtype)
-            dk_j = jnp.einsum("bhqk,bhqd->bhkd", ds, q_i, preferred_element_type=acc_dtype)
+            dq = dq + jnp.einsum("bghqk,bgkd->bghqd", ds, b.k[j], preferred_element_type=acc_dtype)
+            dk_j = jnp.einsum("bghqk,bghqd->bgkd", ds, q_i, preferred_element_type=acc_dtype)
             dk = dk.at[j].add(dk_j)
             dv_j = jnp.einsum(
-                "bhqk,bhqd->bhkd", p.astype(q.dtype), do, preferred_element_type=acc_dtype
+                "bghqk,bghqd->bgkd", p.astype(q.dtype), do, preferred_element_type=acc_dtype
             )
             return dq, dk, dv.at[j].add(dv_j)
 
@@ -255,13 +262,13 @@ def _gradients(
         dq, dk, dv = jax.lax.fori_loop(0, last, add_key_block, start)
         return (dk, dv), dq.astype(q.dtype)
 
-    size = b.q.shape[3]
+    size = b.q.shape[-2]
     zeros = jnp.zeros(b.k.shape, acc_dtype), jnp.zeros(b.v.shape, acc_dtype)
     blocks = (jnp.arange(len(b.q)), b.q, _split(dout, size), _split(mean, size), top, inverse)
     (dk, dv), dq = jax.lax.scan(query_block, zeros, blocks)
     length = k.shape[2]
     return (
-        _joined(dq, q.shape[2]),
+        _joined(dq, q.shape[-2]),
         _joined(dk, length).astype(k.dtype),
         _joined(dv, length).astype(v.dtype),
     )

@@ -52,6 +52,13 @@ CASES = {
         grads=(0, 1, 2),
         batched=(0, 1, 2),
     ),
+    "blockwise_attention:grouped keys": Case(
+        lambda q, k, v: blockwise_attention(q, k, v, causal=True, block=2),
+        lambda q, k, v: reference(q, k.repeat(3, 1), v.repeat(3, 1)),
+        normals((2, 6, 5, 4), (2, 2, 5, 4), (2, 2, 5, 4)),
+        grads=(0, 1, 2),
+        batched=(0, 1, 2),
+    ),
     "blockwise_attention:causal": Case(
         lambda q, k, v: blockwise_attention(q, k, v, causal=True, block=2),
         reference,
@@ -123,6 +130,17 @@ def test_second_derivatives_are_those_of_all_weights_written_out_which_are_not(
         if causal:  # a mask is itself such a square
             assert "5,5]" in plain.as_text()
             assert not re.search(r"(5,5|6,6)\]", blocks.as_text())
+
+
+def test_grouped_keys_are_not_repeated() -> None:
+    q, k, v = (jnp.ones((2, heads, n, 4)) for heads, n in ((6, 5), (2, 9), (2, 9)))
+    total = lambda q, k, v: blockwise_attention(q, k, v, block=3).sum()  # noqa: E731
+    written = str(jax.make_jaxpr(jax.grad(total, (0, 1, 2)))(q, k, v))
+    shapes = [tuple(map(int, s.split(","))) for s in re.findall(r"f32\[([\d,]+)\]", written)]
+    assert (2, 2, 9, 4) in shapes
+    assert max(map(np.prod, shapes)) < 2 * 6 * 9 * 4
+    with pytest.raises(ValueError, match="2 groups of keys cannot be shared by 5 heads"):
+        blockwise_attention(q[:, :5], k, v)
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import pytest
 from dlcore.plan import topologies
 from tests.child import experiments
 from tests.plan.compiled import compiled
-from tests.plan.test_compile import gathers_parameters_alone, planned
+from tests.plan.test_compile import SIZE, gathers_parameters_alone, planned
 
 TOPOLOGIES = ("gpu:h100:1x1", "gpu:h100:1x8", "tpu:v5e:1x1", "tpu:v5e:2x4")
 # XLA's compiler for GPUs aborted on vae_mnist where it had no memory bandwidth; the two others
@@ -61,6 +61,22 @@ def test_hardware_that_is_not_there(text: str, mesh: str) -> None:
     assert 0 < made.estimate.efficiency <= 1
     if "fsdp" in mesh:
         gathers_parameters_alone(made)
+
+
+@pytest.mark.nightly
+def test_an_expert_on_each_of_64_chips() -> None:
+    """One of each layer: its parameters stay there, and tokens go to it and come back."""
+    need_compiler("tpu:v5e:8x8")
+    made = planned("fsdp=64", "tpu:v5e:8x8", experts=64, batch=64)
+    dense = planned("fsdp=64", "tpu:v5e:8x8", batch=64)
+    assert made.fits
+    assert made.state_bytes == pytest.approx(12 * made.parameters / 64, rel=0.02)
+    sent = [each for each in made.collectives if each.kind == "all-to-all"]
+    assert {each.axes for each in sent} == {("fsdp",)}
+    assert sum(each.count for each in sent) >= 4 * SIZE.layers
+    experts = (made.parameters - dense.parameters) // SIZE.layers  # of one layer
+    gathered = [each.bytes for each in made.collectives if each.kind != "all-to-all"]
+    assert max(gathered) < experts, "the experts of a layer are gathered, 2 bytes a parameter"
 
 
 @pytest.mark.parametrize("name", experiments(*EVERY_RUN))
