@@ -7,10 +7,10 @@ Published: none comparable; PERL's reward models are larger, and trained on more
 Headline: test/reward_accuracy
 
 `--pretrained RUN` begins with a run of chat_dialogues of the same sizes, which is also the frozen
-reference; the first message of 27 contexts also begins a dialogue of taskmaster4, which that run
-learns from. The accuracy is over all pairs of a right and a wrong answer; with `--preset dpo` over
-pairs of one context (220 have both), each by the policy of its fold, which learns from the others.
-DPO has no validation split: its settings may have been chosen on the same folds.
+reference; 27 contexts begin with a message that also begins a dialogue of taskmaster4, from which
+that run learned. The accuracy is over all pairs of a right and a wrong answer; with `--preset dpo`
+over pairs of one context (220 have both), each by the policy of its fold, which learns from the
+others. DPO has no validation split: its settings may have been chosen on the same folds.
 """
 
 from dataclasses import dataclass, replace

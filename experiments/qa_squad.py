@@ -10,8 +10,9 @@ Headline: test/f1
 `--fold 0` to `4` choose the articles for test. Baselines on the same questions are a sliding window
 and the sentence that is most similar. `--data` takes JSON lines {"question", "context", "answer"}
 or JSON of SQuAD's form. `test_with_unanswerable` adds questions shown with a text that lacks the
-answer; none is given below a threshold, that with the largest F1 on validation. `--preset encoder`
-reads by an encoder, `--pretrained` a run of `bert_english --preset clean`, without these articles.
+answer: the reader gives none if its probability is below a threshold, which has the largest F1 on
+validation. `--preset encoder` reads by an encoder; `--pretrained RUN` begins with that of a run of
+`bert_english --preset clean`, which was trained without these articles.
 """
 
 from dataclasses import dataclass, replace

@@ -175,12 +175,17 @@ def lines_of(path: Path, column: str = "text") -> Iterator[Input | Unread]:
 
     Yields:
         An `Input` per line or row, its text without the line end; and an `Unread` for a file that
-        cannot be read, for a table that is not UTF-8 or lacks the column (.csv, .tsv), and for the
-        first line of another file that is not UTF-8, which ends the iteration. For each faulty
-        row, such as one with an empty cell in the column, an `Unread` follows after all inputs.
+        cannot be read or is .json, for a table that is not UTF-8 or lacks the column (.csv, .tsv),
+        and for the first line of another file that is not UTF-8, which ends the iteration. For each
+        faulty row, such as one with an empty cell in the column, an `Unread` follows after all
+        inputs.
     """
     if path.suffix.lower() in table_files.TABLES:
         yield from _cells_of(path, column)
+        return
+    if path.suffix.lower() == ".json":
+        whole = Input(str(path), {"file": str(path)}, (path,))
+        yield Unread(whole, "a .json file is no file of lines: write an object a line, as .jsonl")
         return
     try:
         with path.open("rb") as file:

@@ -62,44 +62,47 @@ def blockwise_attention(
         )
     if block < 1:
         raise ValueError(f"a block of {block} tokens: it needs at least one")
-    heads, groups = q.shape[1], k.shape[1]
-    if heads % groups:
-        raise ValueError(f"{groups} groups of keys cannot be shared by {heads} heads")
-    grouped = q.reshape(len(q), groups, heads // groups, *q.shape[2:])
+    if q.shape[1] % k.shape[1]:
+        raise ValueError(f"{k.shape[1]} groups of keys cannot be shared by {q.shape[1]} heads")
     if plain_derivatives.value:
-        return _plain(grouped, k, v, mask, causal, block).reshape(q.shape)
-    return _attend(grouped, k, v, mask, causal, block)[0].reshape(q.shape)
+        return _plain(q, k, v, mask, causal, block)
+    return _attend(q, k, v, mask, causal, block)[0]
 
 
 class _Blocks(NamedTuple):
-    """The arrays, split into blocks along a first axis."""
+    """The arrays, split into blocks along a first axis.
 
-    q: Array  # [blocks, batch, groups, heads of a group, rows, d]
+    The queries of the heads that share a group of keys are below one another.
+    """
+
+    q: Array  # [blocks, batch, groups, heads of a group * rows, d]
     k: Array  # [blocks, batch, groups, columns, d]
     v: Array
+    heads: int  # of a group
     mask: Array | None  # [blocks of queries or 1, blocks of keys, batch, rows or 1, columns]
     length: int  # number of keys; the last block is filled up with zeros
     causal: bool
 
     def scores(self, i: Array, j: Array, q: Array) -> Array:
-        """Scores of query block i, `q`, and key block j: [batch, groups, heads, rows, columns].
+        """Scores of query block i, `q`, and key block j: [batch, groups, heads * rows, columns].
 
         -inf where the key is in the future of a causal query or beyond the last key.
         """
-        rows, columns = self.q.shape[-2], self.k.shape[-2]
+        rows, columns = self.q.shape[3] // self.heads, self.k.shape[3]
         acc_dtype = jnp.promote_types(q.dtype, jnp.float32)
         scores = jnp.einsum(
-            "bghqd,bgkd->bghqk", q * q.shape[-1] ** -0.5, self.k[j], preferred_element_type=acc_dtype
+            "bhqd,bhkd->bhqk", q * q.shape[-1] ** -0.5, self.k[j], preferred_element_type=acc_dtype
         )
         if self.mask is not None:
             mask = self.mask[i if self.mask.shape[0] > 1 else 0, j]
-            scores = jnp.where(mask[:, None, None], scores, NEVER)
+            mask = jnp.tile(mask, (1, self.heads if mask.shape[1] > 1 else 1, 1))
+            scores = jnp.where(mask[:, None], scores, NEVER)
         key = j * columns + jnp.arange(columns)[None]
         if self.causal:
-            past = key <= i * rows + jnp.arange(rows)[:, None]
-            scores = jnp.where(past, scores, -jnp.inf)
+            past = key <= i * rows + jnp.tile(jnp.arange(rows), self.heads)[:, None]
+            scores = jnp.where(past[None, None], scores, -jnp.inf)
         elif self.length % columns:
-            scores = jnp.where(key < self.length, scores, -jnp.inf)
+            scores = jnp.where((key < self.length)[None, None], scores, -jnp.inf)
         return scores
 
     def last(self, i: Array) -> Array | int:
@@ -107,9 +110,8 @@ class _Blocks(NamedTuple):
         return i + 1 if self.causal else len(self.k)
 
 
-def _split(x: Array, size: int, axis: int = -2) -> Array:
+def _split(x: Array, size: int, axis: int = 2) -> Array:
     """Splits an axis into blocks along a new first axis, padding the last block with zeros."""
-    axis %= x.ndim
     count = -(-x.shape[axis] // size)
     if count * size > x.shape[axis]:
         padding = [(0, 0)] * x.ndim
@@ -118,20 +120,31 @@ def _split(x: Array, size: int, axis: int = -2) -> Array:
     return jnp.moveaxis(x.reshape(*x.shape[:axis], count, size, *x.shape[axis + 1 :]), axis, 0)
 
 
+def _grouped(x: Array, rows: int, groups: int) -> Array:
+    """Splits queries [batch, heads, queries, d] into blocks, as `_Blocks.q` has them."""
+    x = _split(x, rows)
+    return x.reshape(*x.shape[:2], groups, -1, x.shape[-1])
+
+
+def _ungrouped(x: Array, heads: int, length: int) -> Array:
+    """Undoes `_grouped`."""
+    return _joined(x.reshape(*x.shape[:2], heads, -1, x.shape[-1]), length)
+
+
 def _joined(x: Array, length: int) -> Array:
-    """Undoes `_split` along the last axis but one."""
-    return jnp.moveaxis(x, 0, -3).reshape(*x.shape[1:-2], -1, x.shape[-1])[..., :length, :]
+    """Undoes `_split` along axis 2."""
+    return jnp.moveaxis(x, 0, 2).reshape(*x.shape[1:3], -1, x.shape[-1])[:, :, :length]
 
 
 def _blocks(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, block: int) -> _Blocks:
-    rows, columns = min(block, q.shape[-2]), min(block, k.shape[-2])
+    rows, columns = min(block, q.shape[2]), min(block, k.shape[2])
     if mask is not None:
         # [columns, batch, queries or 1, columns]
-        mask = _split(mask[:, None] if mask.ndim == 2 else mask, columns, -1)
+        mask = _split(mask[:, None] if mask.ndim == 2 else mask, columns)
         mask = _split(mask, rows if mask.shape[2] > 1 else 1)
-    return _Blocks(
-        _split(q, rows), _split(k, columns), _split(v, columns), mask, k.shape[2], causal
-    )
+    groups = k.shape[1]
+    parts = _grouped(q, rows, groups), _split(k, columns), _split(v, columns)
+    return _Blocks(*parts, q.shape[1] // groups, mask, k.shape[2], causal)
 
 
 def _run(
@@ -158,7 +171,7 @@ def _run(
             new_top = jax.lax.stop_gradient(jnp.maximum(top, scores.max(-1, keepdims=True)))
             e, rescale = jnp.exp(scores - new_top), jnp.exp(top - new_top)
             part = jnp.einsum(
-                "bghqk,bgkd->bghqd", e.astype(q.dtype), b.v[j], preferred_element_type=acc_dtype
+                "bhqk,bhkd->bhqd", e.astype(q.dtype), b.v[j], preferred_element_type=acc_dtype
             )
             return new_top, total * rescale + e.sum(-1, keepdims=True), out * rescale + part
 
@@ -171,7 +184,7 @@ def _run(
         return (out / total).astype(q.dtype), top, 1 / total
 
     out, top, inverse = jax.lax.map(query_block, (jnp.arange(len(b.q)), b.q))
-    return _joined(out, q.shape[-2]), top, inverse
+    return _ungrouped(out, q.shape[1], q.shape[2]), top, inverse
 
 
 def _plain(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, block: int) -> Array:
@@ -247,13 +260,13 @@ def _gradients(
         ) -> tuple[Array, Array, Array]:
             dq, dk, dv = carry
             p = jnp.exp(b.scores(i, j, q_i) - top) * inverse
-            dp = jnp.einsum("bghqd,bgkd->bghqk", do, b.v[j], preferred_element_type=acc_dtype)
+            dp = jnp.einsum("bhqd,bhkd->bhqk", do, b.v[j], preferred_element_type=acc_dtype)
             ds = (p * (dp - mean) * scale).astype(q.dtype)
-            dq = dq + jnp.einsum("bghqk,bgkd->bghqd", ds, b.k[j], preferred_element_type=acc_dtype)
-            dk_j = jnp.einsum("bghqk,bghqd->bgkd", ds, q_i, preferred_element_type=acc_dtype)
+            dq = dq + jnp.einsum("bhqk,bhkd->bhqd", ds, b.k[j], preferred_element_type=acc_dtype)
+            dk_j = jnp.einsum("bhqk,bhqd->bhkd", ds, q_i, preferred_element_type=acc_dtype)
             dk = dk.at[j].add(dk_j)
             dv_j = jnp.einsum(
-                "bghqk,bghqd->bgkd", p.astype(q.dtype), do, preferred_element_type=acc_dtype
+                "bhqk,bhqd->bhkd", p.astype(q.dtype), do, preferred_element_type=acc_dtype
             )
             return dq, dk, dv.at[j].add(dv_j)
 
@@ -262,13 +275,14 @@ def _gradients(
         dq, dk, dv = jax.lax.fori_loop(0, last, add_key_block, start)
         return (dk, dv), dq.astype(q.dtype)
 
-    size = b.q.shape[-2]
+    size, groups = b.q.shape[3] // b.heads, k.shape[1]
     zeros = jnp.zeros(b.k.shape, acc_dtype), jnp.zeros(b.v.shape, acc_dtype)
-    blocks = (jnp.arange(len(b.q)), b.q, _split(dout, size), _split(mean, size), top, inverse)
+    grouped = _grouped(dout, size, groups), _grouped(mean, size, groups)
+    blocks = (jnp.arange(len(b.q)), b.q, *grouped, top, inverse)
     (dk, dv), dq = jax.lax.scan(query_block, zeros, blocks)
     length = k.shape[2]
     return (
-        _joined(dq, q.shape[-2]),
+        _ungrouped(dq, q.shape[1], q.shape[2]),
         _joined(dk, length).astype(k.dtype),
         _joined(dv, length).astype(v.dtype),
     )

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 from typing import cast
 
+from dlcore.data.own.found import VERSION
 from dlcore.options import RunOptions
 from dlcore.runs import card as cards
 from dlcore.runs import catalog, circumstances
@@ -50,9 +51,13 @@ def new_card(
 
 
 def describe(experiment: Experiment) -> DataEntries:
-    """Returns the card's entries "data" (of each split), "metrics" and "published"."""
+    """Returns the card's entries "data" (of each split), "metrics" and "published".
+
+    The last one is None on data of one's own.
+    """
     data = {"train": experiment.train, **experiment.evaluated}
     infos = {split: dataclasses.asdict(source.info) for split, source in data.items()}
     metrics = {name: metric._asdict() for name, metric in experiment.known_metrics.items()}
-    published = experiment.published._asdict() if experiment.published else None
+    own = experiment.train.info.version == VERSION  # whose results compare with no other data's
+    published = experiment.published._asdict() if experiment.published and not own else None
     return cast(DataEntries, {"data": infos, "metrics": metrics, "published": published})

@@ -66,7 +66,8 @@ def update_card(
         UsageError: the data have changed and `accept` is False.
     """
     if (other := data_changes(card, known)) and not accept:
-        raise UsageError(f"{folder} was started on other data: {other}; --accept-changes continues")
+        way = "restore them, or continue by --accept-changes"
+        raise UsageError(f"{folder} was started on other data: {other}; {way}")
     noted = [
         *changes_of.differences(card, known, ("versions", "xla_flags")),
         *changes_of.commit(card, known),

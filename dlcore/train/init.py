@@ -78,6 +78,13 @@ def initial(
 def _warn_of_random(experiment: Experiment) -> None:
     """Warns of a model that is frozen without parameters of another run."""
     loaded = {target.partition("/")[0] for target in experiment.load}
+    for each in experiment.models:
+        if each.init_as and each.name not in (*loaded, *experiment.objectives):
+            warnings.warn(
+                f"{each.name!r} stays as {each.init_as!r} begins, at random: load a trained model"
+                " (--pretrained RUN)",
+                stacklevel=3,
+            )
     for base in dict.fromkeys(base for base, _ in tuning.merges(experiment.models).values()):
         if base not in loaded:
             warnings.warn(

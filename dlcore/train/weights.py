@@ -101,6 +101,7 @@ def load(path: Path) -> dict[str, Tree]:
     way = f"dlcore export RUN {path} writes such a file"
     try:
         if path.is_dir():
+            way = f"`dlcore resume {path}` finishes a run"
             arrays, merges = _of_run(path)
         else:
             arrays = npz.read(path)
@@ -205,7 +206,8 @@ def check_same(trained: Mapping[str, int], config: Mapping[str, int]) -> None:
             flag = f"--{name.replace('_', '-')}"
             raise UsageError(
                 f"the pretrained weights were trained with {flag} {value}, and would compute"
-                f" something else with {config[name]}: give {flag} {value}, or train without them"
+                f" something else with {config[name]}: give {flag} {value} (where it is a flag), or"
+                f" weights that were trained with {config[name]}, or train without them"
             )
 
 
@@ -236,9 +238,12 @@ def with_loaded(
                 f" {weights.file} is; a run that has a checkpoint does not need it"
             )
         donor = load(weights.file)["params"]
-        with_weights = load_subtree(
-            params if path else {name: params}, donor, {path or name: weights.subtree}
-        )
+        try:
+            with_weights = load_subtree(
+                params if path else {name: params}, donor, {path or name: weights.subtree}
+            )
+        except UsageError as error:
+            raise UsageError(f"{weights.file} does not fit {name!r}: {error}") from error
         params = with_weights if path else with_weights[name]
     return params
 
@@ -258,12 +263,13 @@ def load_subtree(
     """
     out = jax.tree.map(lambda x: x, dict(params))  # the dicts are copied, the arrays are not
     for here, there in parts.items():
-        own, given = _at(params, here, "the model"), _at(donor, there, "the donor")
+        own, given = _at(params, here, "the model"), _at(donor, there, "the trained model")
         expected, found = (jax.tree.map(lambda x: tuple(x.shape), tree) for tree in (own, given))
         if expected != found:
             raise UsageError(
-                f"{there} of the donor does not fit {here} of the model:"
-                f" {_difference(expected, found)}. Choose the sizes that the donor was trained with"
+                f"{there} of the trained model has other sizes than {here} of this one:"
+                f" {_difference(expected, found)}. Give the flags of sizes, such as --width and"
+                " --layers, of its training, or train without it"
             )
         *above, last = here.split("/")
         place = out
@@ -277,7 +283,10 @@ def _at(tree: Tree, path: str, whose: str) -> Tree:
     for part in path.split("/"):
         if not isinstance(tree, Mapping) or part not in tree:
             names = ", ".join(tree) if isinstance(tree, Mapping) else "nothing"
-            raise UsageError(f"{whose} has no {path!r}: where {part!r} should be, it has {names}")
+            raise UsageError(
+                f"{whose} has no {path!r}: where {part!r} should be, it has {names}. Name a run of"
+                " the kind that this experiment begins with"
+            )
         tree = tree[part]
     return tree
 

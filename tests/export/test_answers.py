@@ -174,6 +174,18 @@ def test_half_of_a_character_is_refused_with_its_line_and_others_are_answered(
     assert "has half of a character (the lone surrogate '\\ud83d') at position 0" in bad.error
 
 
+def test_a_json_file_is_no_file_of_lines(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text('[{"text": "good"}]')
+    (refused,) = answers.lines_of(file)
+    assert isinstance(refused, Unread)
+    assert "write an object a line, as .jsonl" in refused.error
+    blank = tmp_path / "a.txt"
+    blank.write_text("one\n \t\n\x0c\ntwo\n")
+    found = [each for each in answers.lines_of(blank) if isinstance(each, Input)]
+    assert [each.where["line"] for each in found] == [1, 4]
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.tsv"])
 def test_of_a_table_one_column_is_read(name: str, tmp_path: Path) -> None:
     """The file that a model was trained on is answered without its labels."""

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -18,9 +19,13 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from dlcore import sharding
+from dlcore.data.own.found import VERSION
+from dlcore.data.source import arrays
 from dlcore.errors import UsageError
 from dlcore.runs import card, circumstances
+from dlcore.runs.new_card import describe
 from dlcore.runs.parameter_hash import counts, sha256
+from dlcore.train import Published
 
 pytestmark = pytest.mark.quick
 TREE = {
@@ -152,3 +157,15 @@ def test_machine_and_versions_can_be_written_as_json() -> None:
     assert record["devices"] == {"platform": "cpu", "kind": "cpu", "count": 8, "processes": 1}
     assert record["versions"]["jax"] == jax.__version__
     assert circumstances.peak_memory() > 10 * 2**20
+
+
+def test_nothing_is_published_of_data_of_one_s_own() -> None:
+    fields = {"x": np.zeros((2, 1), np.float32)}
+    published = Published("accuracy", 0.9, "a paper")
+    for version, expected in (("1.0.0", 0.9), (VERSION, None)):
+        train = arrays("set", version, "train", fields)
+        made: Any = SimpleNamespace(
+            train=train, evaluated={}, known_metrics={}, published=published
+        )
+        found = describe(made)["published"]
+        assert (found["value"] if found else None) == expected

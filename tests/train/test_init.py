@@ -112,7 +112,7 @@ def test_an_objective_without_a_part_is_refused() -> None:
         made(["net"], trained=["net", "ghost"])
 
 
-def test_changes_of_random_parameters_are_warned_of() -> None:
+def test_what_stays_random_is_warned_of() -> None:
     found = experiment(["net"])
     tuned = tuning.tuned(found.models[0], found.splits.template(8), ("Dense_0/kernel",), rank=2)
     found = dataclasses.replace(found, models=tuned.models, objectives={})
@@ -120,6 +120,12 @@ def test_changes_of_random_parameters_are_warned_of() -> None:
     batch = layout.put(SOURCE.gather(np.arange(8)), 8)
     _, make = initial(found, 0, layout, batch)
     with pytest.warns(UserWarning, match="only changes of 'net' are trained, and its own .* rand"):
+        make()
+    found = experiment(["net", "reference"], ["net"])
+    reference = dataclasses.replace(found.models[1], init_as="net")
+    found = dataclasses.replace(found, models=[found.models[0], reference])
+    _, make = initial(found, 0, layout, batch)
+    with pytest.warns(UserWarning, match="'reference' stays as 'net' begins, at random"):
         make()
 
 
@@ -155,7 +161,10 @@ def test_a_subtree_takes_just_the_named_subtrees() -> None:
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"encoder": "body"}, r"the donor has no 'body': where 'body' should be, it has encoder"),
+        (
+            {"encoder": "body"},
+            r"the trained model has no 'body': where 'body' should be, it has encoder",
+        ),
         (
             {"encoder/nothing": "encoder"},
             r"the model has no 'encoder/nothing': where 'nothing' should be, it has kernel",
@@ -163,8 +172,8 @@ def test_a_subtree_takes_just_the_named_subtrees() -> None:
         (
             {"encoder": "encoder"},
             (
-                r"encoder of the donor does not fit encoder of the model: kernel is \(3, 2\), not"
-                r" \(2, 3\)"
+                r"encoder of the trained model has other sizes than encoder of this one: kernel is"
+                r" \(3, 2\), not \(2, 3\). Give the flags of sizes"
             ),
         ),
     ],

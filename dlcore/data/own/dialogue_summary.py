@@ -12,6 +12,8 @@ from dlcore.data.own.summary import SHOWN, Summary, duplicates, short, sizes
 from dlcore.errors import UsageError
 from dlcore.samples import Table
 
+_TUNED = "chat_preference --pretrained runs/chat_dialogues/001"  # begins with a run
+
 
 def summary(path: Path) -> Summary:
     """Reads all dialogues of a path, and summarises them.
@@ -51,7 +53,7 @@ def summary(path: Path) -> Summary:
         tuple(dict.fromkeys(found.problems)),
         (_counts(found), _sizes(every), *same),
         (Table("A few of them", ("dialogue",), tuple(shown)),),
-        f"dlcore train {'chat_preference' if rewarded else 'chat_dialogues'} --data {path}",
+        f"dlcore train {_TUNED if rewarded else 'chat_dialogues'} --data {path}",
     )
 
 

@@ -95,14 +95,15 @@ def load(path: Path) -> tuple[Found, dict[str, list[Dialogue]]]:
     }
 
 
-def load_rewarded(path: Path) -> tuple[Found, dict[str, list[tuple[Dialogue, int]]]]:
+def load_rewarded(
+    path: Path, divided: bool = True
+) -> tuple[Found, dict[str, list[tuple[Dialogue, int]]]]:
     """Loads the dialogues of a path whose last messages are labelled as right or wrong answers.
-
-    Missing splits are cut from train by the hash of the first message of the user (`begins`), so
-    that the answers of one dialogue are in one split.
 
     Args:
         path: see `find`; each line needs `reward`.
+        divided: whether missing splits are cut from train, by the hash of the first message of the
+            user (`begins`), so that the answers of one dialogue are in one split.
 
     Returns:
         What was found, for the names of the splits; and {split: [(dialogue, label), ...]}, where
@@ -113,8 +114,9 @@ def load_rewarded(path: Path) -> tuple[Found, dict[str, list[tuple[Dialogue, int
     """
     found = find(path, rewarded=True)
     found.refuse()
-    found.divide(beginnings)
-    found.refuse()
+    if divided:
+        found.divide(beginnings)
+        found.refuse()
     return found, {
         split: [(parse(text), int(reward)) for text, reward in (each.values for each in examples)]
         for split, examples in found.splits.items()
@@ -199,6 +201,7 @@ def _examples(file: Path, problems: list[str], rewarded: bool) -> Iterator[Examp
 def _dialogue(line: str) -> tuple[Mapping[str, object], Dialogue]:
     """The object of a line of JSON, and its dialogue. UsageError: what is wrong with it."""
     content, messages = _listed(line)
+    files.refuse_split(content)
     found = [_message(message, number) for number, message in enumerate(messages, 1)]
     if not any(message.role == "assistant" for message in found[1:]):
         raise UsageError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +229,15 @@ def first_object(path: Path) -> dict[str, Any]:
         if isinstance(found, dict):
             return found
     return {}
+
+
+def refuse_split(record: Mapping[str, object]) -> None:
+    """Raises UsageError if a line of JSON names its split, where only names of files do."""
+    if "split" in record:
+        raise UsageError(
+            "`split` is not read of such lines: give files train.jsonl, validation.jsonl and"
+            " test.jsonl, or leave it out"
+        )
 
 
 def lines(path: Path) -> list[str]:

@@ -69,6 +69,8 @@ def kind(path: Path) -> tuple[Kind, str]:
     everything = [path] if path.is_file() else files.below(path)
     if everything and all(file.suffix.lower() in tag_columns.NAMED for file in everything):
         return "tagged", f"{everything[0].name} is named as columns of words and tags are"
+    if everything and all(tag_columns.marks_spans(file) for file in everything):
+        return "tagged", f"most lines of {everything[0].name} end in a tag"
     endings = (*table_files.TABLES, ".parquet")
     tables = [file for file in everything if file.suffix.lower() in endings]
     pictures = sum(file.suffix.lower() in images.SUFFIXES for file in everything)

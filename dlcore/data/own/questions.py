@@ -107,7 +107,9 @@ def parsed(line: str, keys: Sequence[str] = KEYS) -> Mapping[str, Any]:
     try:
         record = files.parse(line)
     except ValueError as error:
-        raise UsageError(str(error)) from error
+        plain = "" if "answer" in keys else "; of plain texts --question TEXT asks"
+        form = ", ".join(f'"{key}": ...' for key in keys)
+        raise UsageError(f"{error}: a line is {{{form}}}{plain}") from error
     if not isinstance(record, dict):
         raise UsageError(f"a {type(record).__name__}, and no JSON object")
     return checked(record, keys)

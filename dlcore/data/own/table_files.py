@@ -175,7 +175,7 @@ def objects(path: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, st
         try:
             found = files.parse(line)
         except ValueError as error:
-            problems.append(f"{path}, line {number}: {error}")
+            problems.append(f"{path}, line {number}: {error}: a line is one JSON object")
             continue
         if not isinstance(found, dict):
             problems.append(f"{path}, line {number}: a {type(found).__name__}, and no JSON object")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dlcore.data.own import files
+from dlcore.errors import UsageError
 
 NAMED = (".conll", ".iob", ".bio")  # endings that only such files have
 _DOCUMENT = "-DOCSTART-"
+_TAG = re.compile(r"O|[BIESLU]-\S+")
 
 
 def is_columns(file: Path, tags: Sequence[str]) -> bool:
@@ -35,6 +38,22 @@ def is_columns(file: Path, tags: Sequence[str]) -> bool:
     last = [each[-1] for each in rows if len(each) == usual]  # lines of text are uneven
     count = sum(tag in tags or tag[1:] in types for tag in last)
     return count > 1 and 2 * count > len(rows)
+
+
+def marks_spans(file: Path) -> bool:
+    """Returns whether a .txt or .tsv file has CoNLL columns, by tags of spans at its lines' ends.
+
+    The tags are O and those such as B-PER, of which there is one at least, in more than half of the
+    lines; `is_columns` knows a model's tags. False where the file cannot be read.
+    """
+    if file.suffix.lower() not in (".txt", ".tsv"):
+        return False
+    try:
+        tags = {cells[-1] for cells in map(_cells, files.lines(file)) if cells}
+    except UsageError:
+        return False
+    found = [tag for tag in tags if _TAG.fullmatch(tag)]
+    return any(tag != "O" for tag in found) and is_columns(file, found)
 
 
 def words_in(file: Path, problems: list[str]) -> Iterator[tuple[int, list[str]]]:

@@ -274,6 +274,7 @@ def _objects(
 def _of_object(found: Any) -> Tagged:
     if not isinstance(found, dict) or not isinstance(found.get("text"), str):
         raise ValueError("there is no text")
+    files.refuse_split(found)
     given = found.get("spans", found.get("entities", []))
     if not isinstance(given, list):
         raise ValueError("`spans` is no list")
@@ -285,7 +286,7 @@ def _of_object(found: Any) -> Tagged:
         if type(start) is not int or type(end) is not int or not isinstance(name, str) or not name:
             raise ValueError("a span needs start and end, whole numbers, and a label")
         spans.append(Span(start, end, name))
-    label = found.get("label", "")
+    label = found.get("label") or ""
     if not isinstance(label, str):
         raise ValueError("`label` is no text")
     made = of_text(without_surrogates(found["text"]), spans, label)

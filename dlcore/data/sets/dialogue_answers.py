@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int32, Integer
 
+from dlcore.data.own import left_out
 from dlcore.data.own.dialogues import Dialogue, Message
 from dlcore.data.sets.dialogues import Read, encoded, facts, learned, packed, read, turns
 from dlcore.data.source import Arrays, arrays
@@ -69,7 +71,8 @@ def _turns(found: Read, split: str) -> list[Turn]:
     if not every:
         raise UsageError(
             f"no message of the assistant follows one of the user in {found.name},"
-            f" {found.splits[split]}: there is no answer to compare with"
+            f" {found.splits[split]}: there is no answer to compare with; add dialogues, or give"
+            " the splits yourself"
         )
     return every
 
@@ -153,6 +156,8 @@ def load(
         Splits of packed rows (see `dialogues.rows`), and `validation_answers` and `test_answers`
         (see `answers`). `facts` as of `dialogues.facts`.
 
+    Emits a UserWarning if own dialogues or answers are longer than `length` and `longest` tokens.
+
     Raises:
         UsageError: as `dialogues.read` and `answers`; a tokenizer without the chat template; or
             answers that leave no space for their context.
@@ -164,6 +169,22 @@ def load(
         )
     found = read(names, source)
     tokens = pretrained or learned(found, vocabulary)
-    splits = packed(found, tokens, length)
+    splits = packed(found, tokens, length)  # checks the tokenizer
+    if isinstance(source, Path):
+        _warn_of_longer(found, tokens, length, longest)
     others = answers(tokens, found, length, longest, count)
     return Splits.of({**splits, **others}, facts=facts(tokens, found))
+
+
+def _warn_of_longer(found: Read, tokens: Subwords, length: int, longest: int) -> None:
+    """Warns of own dialogues that are longer than a row, and of answers that are cut."""
+    dialogues, cut = {}, {}
+    for split, every in found.dialogues.items():
+        sizes = [len(encoded(tokens, dialogue).tokens) for dialogue in every]
+        dialogues[split] = sum(size > length + 1 for size in sizes), len(every)
+        written = tokens.encode_all([answer for _, answer in turns(every)])
+        cut[split] = sum(len(each) > longest for each in written), len(written)
+    rest = "are learned in parts, of which none has what is before it; a larger --context has more"
+    left_out.warn("dialogues", dialogues, f"have more than --context {length} tokens: they {rest}")
+    rest = "what follows is neither generated nor compared"
+    left_out.warn("answers", cut, f"have more than --longest {longest} tokens: {rest}")

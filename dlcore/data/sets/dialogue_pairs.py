@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -89,9 +90,11 @@ def load(
             with a right and a wrong answer; or fewer than two folds, or more than there are groups
             of dialogues with pairs (`Pair.dialogue`).
     """
-    found, rewarded = dialogue_rewards.read(name, source)
+    found, rewarded = dialogue_rewards.read(name, source, divided=False)
     tokens = pretrained or dialogues.learned(found, vocabulary)
     dialogues.check(tokens)
+    if isinstance(source, Path):
+        dialogue_rewards.warn_of_longer(found, tokens, length)
     every = pairs([each for rows in rewarded.values() for each in rows])
     if not every:
         raise UsageError(
@@ -104,6 +107,12 @@ def load(
     )
     group = np.array([pair.dialogue for pair in every], np.int32)
     context = np.array([pair.context for pair in every])
+    if (count := len(np.unique(group))) < folds:
+        way = f"choose --folds 2 to {count}" if count > 1 else "add dialogues"
+        raise UsageError(
+            f"--folds {folds}, and only {count} {'groups' if count > 1 else 'group'} of dialogues"
+            f" that begin alike {'have' if count > 1 else 'has'} both answers: {way}"
+        )
     fold = np.zeros(len(every), np.int32)
     for number, parts in enumerate(split.folds(len(every), folds, 0, groups=group)):
         fold[parts["test"]] = number

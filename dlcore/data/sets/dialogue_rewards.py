@@ -10,6 +10,7 @@ import numpy as np
 from dlcore.data import source as sources
 from dlcore.data import tfds
 from dlcore.data.own import dialogues as own
+from dlcore.data.own import left_out
 from dlcore.data.own.dialogues import Dialogue, Message
 from dlcore.data.own.found import VERSION
 from dlcore.data.sets import dialogues
@@ -63,6 +64,8 @@ def load(
             )
     tokens = pretrained or dialogues.learned(found, vocabulary)
     dialogues.check(tokens)
+    if isinstance(source, Path):
+        warn_of_longer(found, tokens, length)
     splits: dict[str, Source] = {
         split: sources.arrays(
             found.name, found.version, found.splits[split], _rows(tokens, rows, length)
@@ -72,11 +75,27 @@ def load(
     return Splits.of(splits, facts=dialogues.facts(tokens, found))
 
 
-def read(name: str, source: DataSource) -> tuple[Read, dict[str, list[Rewarded]]]:
+def warn_of_longer(found: Read, tokens: Subwords, length: int) -> None:
+    """Emits a UserWarning if dialogues have more than `length` tokens, whose first are not read."""
+    longer = {
+        split: (
+            sum(len(dialogues.encoded(tokens, each).tokens) > length + 1 for each in every),
+            len(every),
+        )
+        for split, every in found.dialogues.items()
+    }
+    rest = f"have more than --context {length} tokens with what is before them: the last are read"
+    left_out.warn("answers", longer, rest)
+
+
+def read(
+    name: str, source: DataSource, divided: bool = True
+) -> tuple[Read, dict[str, list[Rewarded]]]:
     """Reads labelled answers.
 
     Args:
         name, source: see `load`.
+        divided: whether splits that one's own files lack are cut from train.
 
     Returns:
         The dialogues, each with its answer as last message; and {split: [(dialogue, label)]}, the
@@ -86,7 +105,7 @@ def read(name: str, source: DataSource) -> tuple[Read, dict[str, list[Rewarded]]
         UsageError: the set is not prepared, or faults in files of one's own.
     """
     if isinstance(source, Path):
-        given, rewarded = own.load_rewarded(source)
+        given, rewarded = own.load_rewarded(source, divided)
         contexts = {split: [each for each, _ in rows] for split, rows in rewarded.items()}
         named = {split: given.named(split) for split in rewarded}
         return Read(source.resolve().name, VERSION, contexts, named), rewarded

@@ -179,7 +179,8 @@ def check(tokens: object) -> None:
     if tokens.specials[: len(SPECIALS)] != SPECIALS:
         raise UsageError(
             f"the tokenizer has the special tokens {', '.join(tokens.specials) or '(none)'}, and"
-            f" dialogues need {', '.join(SPECIALS)}: pretrain with these"
+            f" dialogues need {', '.join(SPECIALS)}: pretrain with gpt_english, on texts and not on"
+            " prepared tokens"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,8 @@ def load(
         are not several), `by_hash` (names of the splits that a path lacked, which were cut from
         train by hash), and with subwords `tokenizer` and `vocabulary`, its size.
 
+    Emits a UserWarning if own files have tags or intents of which train has none.
+
     Raises:
         UsageError: another name, a set that is not prepared, one tag only in train, or faults in
             own files.
@@ -189,12 +192,32 @@ def load(
     else:
         found, info = _published(name, kind), (name.replace("/", "_"), tfds.version(name))
     facts = _facts(found, kind, length, word_length, rarest, subwords)
+    if isinstance(source, Path):
+        _warn_of_unknown(found, facts)
     encoder = Encoder.of(facts)
     sources = {
         split: _source((*info, _named(split, by_hash)), each, encoder, facts)
         for split, each in found.items()
     }
     return Splits.of(sources, facts=facts.with_facts(by_hash=by_hash))
+
+
+def _warn_of_unknown(found: Mapping[str, Sequence[Tagged]], facts: Facts) -> None:
+    """Warns of tags and intents that train lacks."""
+    for split in SPLITS[1:]:
+        tags = collections.Counter(tag for each in found[split] for tag in each.tags)
+        names = collections.Counter(each.label for each in found[split] if facts.intents)
+        for kind, counts, known in (
+            ("tags", tags, facts.classes),
+            ("intents", names, facts.intents),
+        ):
+            lacking = {name: count for name, count in counts.items() if name not in known}
+            if lacking:
+                warnings.warn(
+                    f"{sum(lacking.values()):,} {kind} of {split} do not occur in train, and count"
+                    f" as wrong: {', '.join(sorted(lacking))}",
+                    stacklevel=3,
+                )
 
 
 def _named(split: str, by_hash: Sequence[str]) -> str:

@@ -138,7 +138,7 @@ def load(
             a row; or, of prepared tokens, the layout "lines", or as `token_shards.load`.
     """
     if isinstance(source, Path) and token_shards.is_one(source):
-        return _prepared(source, length, layout, overlap, vocabulary)
+        return _prepared(source, length, layout, overlap, vocabulary, specials)
     found = corpus(name, source, without)
     if vocabulary is None:
         if layout != "windows":
@@ -153,7 +153,12 @@ def load(
 
 
 def _prepared(
-    folder: Path, length: int, layout: Layout, overlap: int, vocabulary: int | None
+    folder: Path,
+    length: int,
+    layout: Layout,
+    overlap: int,
+    vocabulary: int | None,
+    specials: Sequence[str],
 ) -> Splits:
     if layout == "lines":
         raise UsageError(
@@ -161,9 +166,16 @@ def _prepared(
             " texts themselves as --data"
         )
     documents = layout == "documents"
-    return token_shards.load(
+    splits = token_shards.load(
         folder, length, documents=documents, overlap=overlap, vocabulary=vocabulary
     )
+    known = tokenizer.from_facts(splits.facts.tokenizer).specials if documents else specials
+    if lacking := [each for each in specials if each not in known]:
+        raise UsageError(
+            f"the vocabulary of {folder} lacks {', '.join(lacking)}, by which dialogues are"
+            " written when this model is tuned on them: give the texts themselves as --data"
+        )
+    return splits
 
 
 def _character_windows(found: Corpus, length: int) -> Splits:

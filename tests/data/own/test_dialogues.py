@@ -75,6 +75,13 @@ def test_a_broken_line_is_refused_with_file_and_line(
     assert message in str(refused.value)
 
 
+def test_a_split_of_a_line_is_refused(tmp_path: Path) -> None:
+    messages = '[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]'
+    write(tmp_path / "mine.jsonl", f'{{"messages": {messages}, "split": "test"}}')
+    with pytest.raises(UsageError, match="line 1: `split` is not read of such lines: give files"):
+        dialogues.load(tmp_path)
+
+
 def test_a_faulty_first_line_hides_no_dialogues(tmp_path: Path) -> None:
     assert dialogues.has(write(tmp_path / "mine.jsonl", "{", HELLO))
     assert not dialogues.has(write(tmp_path / "mine.jsonl", "{", '{"text": "Hi"}', HELLO))
@@ -182,4 +189,7 @@ def test_dlcore_data_counts_rewards(tmp_path: Path, capsys: pytest.CaptureFixtur
     printed = " ".join(capsys.readouterr().out.split())
     assert "labelled answers: 20 right, 40 wrong" in printed
     assert "by the hash of the user's first message: validation and test" in printed
-    assert f"next: dlcore train chat_preference --data {tmp_path}" in printed
+    assert (
+        f"next: dlcore train chat_preference --pretrained runs/chat_dialogues/001 --data {tmp_path}"
+        in printed
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 from pathlib import Path
@@ -14,7 +15,7 @@ from dlcore.cli.main import main
 from dlcore.data import token_shards, tokenizer
 from dlcore.data.own import prepare_text
 from dlcore.data.own.prepare_text import END, prepare
-from dlcore.data.sets import text
+from dlcore.data.sets import dialogues, text
 from dlcore.errors import UsageError
 
 pytestmark = pytest.mark.quick
@@ -102,6 +103,14 @@ def test_byte_pairs_of_blocks_are_those_of_whole_documents(tmp_path: Path) -> No
         for first, last in itertools.pairwise(borders):
             document = tokens[first + 1 : last]
             np.testing.assert_array_equal(used.encode(used.decode(document)), document)
+
+
+def test_tokens_without_those_of_dialogues_are_refused_before_training(tmp_path: Path) -> None:
+    folder = quiet([texts(tmp_path)], "bpe:300", tmp_path / "out")
+    load = functools.partial(text.load, "english_text", folder, 16, layout="documents")
+    assert load(vocabulary=300).facts.end is not None
+    with pytest.raises(UsageError, match=r"lacks <\|turn\|>, .* by which dialogues are written"):
+        load(vocabulary=300, specials=dialogues.SPECIALS)
 
 
 def test_documents_do_not_see_each_other(tmp_path: Path) -> None:

@@ -35,6 +35,9 @@ def test_what_a_path_is_taken_for(tmp_path: Path) -> None:
         ("e.tsv", "a b\tc\n", "pairs"),
         ("f.tsv", "text\tlabel\n", "texts"),
         ("g.txt", "x\n", "corpus"),
+        ("n.txt", "Ann NNP B-PER\nran VBD O\n", "tagged"),
+        ("o.tsv", "Ann\tB-PER\nran\tO\n\nBo\tB-PER\n", "tagged"),
+        ("p.tsv", "a b\tO\nc d\te\n", "pairs"),
         ("i.csv", "age,sex\n", "table"),
         ("j.parquet", "", "table"),
     ):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dlcore.data.own.tag_columns import is_columns, words_in
-from dlcore.data.own.tagged import has_spans, load, of_text
+from dlcore.data.own.tagged import find, has_spans, load, of_text
 from dlcore.data.own.tagged_summary import summary
 from dlcore.data.sets import tagged as sets
 from dlcore.data.tag_schemes import Span
@@ -214,6 +214,15 @@ def test_widened_spans_are_warned_of(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=fault):
         load(tmp_path)
     assert any(fault in line for line in summary(tmp_path).lines)
+
+
+def test_a_split_of_a_line_is_refused_and_null_is_no_label(tmp_path: Path) -> None:
+    file = tmp_path / "own.jsonl"
+    file.write_text('{"text": "a", "spans": [], "split": "test"}\n')
+    with pytest.raises(UsageError, match="line 1: `split` is not read of such lines"):
+        load(file)
+    file.write_text('{"text": "a", "spans": [], "label": null}\n')
+    assert find(file)[0].splits["train"][0].label == ""
 
 
 def test_a_faulty_first_line_is_the_fault(tmp_path: Path) -> None:

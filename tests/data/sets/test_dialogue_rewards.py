@@ -89,6 +89,19 @@ def test_own_answers_are_rows_and_pairs(tmp_path: Path) -> None:
     np.testing.assert_array_equal(batch["dialogue"], np.arange(4).repeat(2))
     pairs = dialogue_pairs.load(NAME, tmp_path, 32, 264, folds=3)
     assert len(pairs.train) == 8 + 3 + 4
+    with pytest.warns(UserWarning, match="16 of 16 answers of train, .* more than --context 8 tok"):
+        dialogue_rewards.load(NAME, tmp_path, 8, 264)
+
+
+def test_pairs_need_no_splits(tmp_path: Path) -> None:
+    """The hash would leave some empty."""
+    (tmp_path / "own.jsonl").write_text(lines(3, 0, 1))
+    assert len(dialogue_pairs.load(NAME, tmp_path, 32, 264, folds=3).test) == 3
+    with pytest.raises(UsageError, match=r"--folds 4, and only 3 groups .*: choose --folds 2 to 3"):
+        dialogue_pairs.load(NAME, tmp_path, 32, 264, folds=4)
+    (tmp_path / "own.jsonl").write_text(lines(1, 0, 1))
+    with pytest.raises(UsageError, match=r"only 1 group .* has both answers: add dialogues"):
+        dialogue_pairs.load(NAME, tmp_path, 32, 264, folds=2)
 
 
 def test_own_answers_of_one_label_are_refused(tmp_path: Path) -> None:

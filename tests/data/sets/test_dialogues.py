@@ -97,6 +97,11 @@ def test_own_dialogues_are_rows_and_a_foreign_tokenizer_is_refused(tmp_path: Pat
     splits = load()
     assert splits.names()[:3] == ["train", "validation", "test"]
     assert splits["train"].info.name == tmp_path.name
+    with pytest.warns(UserWarning, match=" of train") as warned:
+        dialogue_answers.load((), tmp_path, 20, 262, 2, 5)
+    assert "3 of 3 dialogues of train" in str(warned[0].message)
+    assert "have more than --context 20 tokens" in str(warned[0].message)
+    assert "answers of test have more than --longest 2 tokens" in str(warned[1].message)
     with pytest.raises(UsageError, match="dialogues need"):
         load(pretrained=bpe(["aa"], 257, ["<|end|>"]))
     with pytest.raises(UsageError, match="leave no space for their context"):

@@ -82,7 +82,12 @@ def test_tags_and_intents_that_training_lacks_are_minus_1(tmp_path: Path) -> Non
         rows = [{"text": "a b", "spans": [span], "label": each} for each in ("q", label)]
         lines = "".join(f"{json.dumps(row)}\n" for row in rows)
         (tmp_path / f"{split}.jsonl").write_text(lines)
-    splits = tagged.load("atis", tmp_path, 3)
+    with pytest.warns(UserWarning, match="count as wrong") as warned:
+        splits = tagged.load("atis", tmp_path, 3)
+    assert [str(each.message) for each in warned] == [
+        "2 tags of test do not occur in train, and count as wrong: B-Y",
+        "1 intents of test do not occur in train, and count as wrong: r",
+    ]
     assert splits.validation.arrays["tags"].tolist() == [[1, 0, 0]] * 2  # type: ignore[attr-defined]
     assert splits.test.arrays["tags"].tolist() == [[-1, 0, 0]] * 2  # type: ignore[attr-defined]
     assert splits.test.arrays["label"].tolist() == [1, -1]  # type: ignore[attr-defined]
