@@ -58,7 +58,10 @@ def build(c: Config, splits: Splits) -> Experiment:
     facts = splits.facts
     model = Model("net", CNN(c.widths, c.hidden, 2, "none", c.dropout), image_inputs.signed)
     temperature = Model(
-        "temperature", Temperature(), lambda batch, key, train: jnp.zeros((len(batch["row"]), 2))
+        "temperature",
+        Temperature(),
+        inputs=lambda batch, key, train: jnp.zeros((len(batch["row"]), 2)),
+        unrounded=(0,),
     )
     weights = diagnosis.balanced_weights(facts.class_counts) if c.balance else (1.0, 1.0)
     return Experiment(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dlcore.data.own import table_files
+from dlcore.data.own.files import JUNK
 from dlcore.data.tokens import without_surrogates
 from dlcore.errors import UsageError
 from dlcore.samples import Sample
@@ -134,7 +135,8 @@ def inputs_of(paths: Sequence[Path], per_item: int) -> list[Input]:
 
 
 def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+    """Whether a path is hidden, or a file that a file manager has left."""
+    return any(part.startswith(".") for part in path.parts) or path.name.lower() in JUNK
 
 
 def inputs_in(predictor: Predictor, path: Path) -> Iterator[Input | Unread]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from dlcore.data.own import images
 from dlcore.errors import UsageError
 from dlcore.export.answers import Answered
 from dlcore.samples import PartWriter
@@ -135,9 +136,14 @@ def outputs(path: Path | None) -> Outputs:
 
     Args:
         path: the file or folder to write; None: an `Outputs` that writes nothing.
+
+    Raises:
+        UsageError: another suffix of images, such as .jpg.
     """
     if path is not None and path.suffix.lower() in FILES:
         return OneFile(path)
+    if path is not None and path.suffix.lower() in images.SUFFIXES and not path.is_dir():
+        raise UsageError(f"{path}: pictures are written as .png: name {path.stem}.png, or a folder")
     return Outputs(path)
 
 

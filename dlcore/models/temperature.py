@@ -24,4 +24,4 @@ class Temperature(nn.Module):
             Shape and dtype of `logits`.
         """
         log_temperature = self.param("log_temperature", nn.initializers.zeros, (), jnp.float32)
-        return logits * jnp.exp(-log_temperature).astype(logits.dtype)
+        return logits * jnp.exp(-log_temperature.astype(logits.dtype))

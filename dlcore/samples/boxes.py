@@ -99,8 +99,8 @@ def draw(image: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
         left, top, right, bottom = inside.tolist()
         sides = (left, top, max(right - 1, left), max(bottom - 1, top))
         pen.rectangle(sides, outline=COLOURS[box.kind], width=2)
-        if box.text:
-            at = (min(left + 2, size[0] - pen.textlength(box.text, font) - 1), max(top - 13, 0))
-            pen.rectangle(pen.textbbox(at, box.text, font), fill=(0, 0, 0))
-            pen.text(at, box.text, fill=COLOURS[box.kind], font=font)
+        if text := " ".join(box.text.split()):  # on one line
+            at = (min(left + 2, size[0] - pen.textlength(text, font) - 1), max(top - 13, 0))
+            pen.rectangle(pen.textbbox(at, text, font), fill=(0, 0, 0))
+            pen.text(at, text, fill=COLOURS[box.kind], font=font)
     return np.asarray(picture)

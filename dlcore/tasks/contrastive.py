@@ -115,7 +115,8 @@ def _contrast(projection: Array, batch: Batch, temperature: float) -> tuple[Arra
     counted = counted & ~(same & ~other_view)
     positive = same & other_view
     each = info_nce(projection, candidates, positive, counted, temperature)
-    cosine = jax.lax.stop_gradient(projection @ candidates.T)
+    dtype = jnp.promote_types(projection.dtype, jnp.float32)
+    cosine = jax.lax.stop_gradient(projection.astype(dtype) @ candidates.astype(dtype).T)
     nearest = jnp.argmax(jnp.where(counted, cosine, -4), -1)
     return each, jnp.take_along_axis(positive, nearest[:, None], 1)[:, 0]
 

@@ -97,7 +97,7 @@ class DetectionPredictor:
         if isinstance(value, Image.Image):
             return self._item(image_decoding.of_pillow(value))
         array = np.asarray(value)
-        if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3:
+        if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3 or not array.size:
             raise UsageError(
                 f"an image here is uint8 [height, width, 3], not {array.dtype} {array.shape}: give"
                 " such an array, Pillow's image or a file"

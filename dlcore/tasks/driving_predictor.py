@@ -12,6 +12,7 @@ import numpy as np
 from dlcore.analysis import saliency
 from dlcore.data.facts import Facts
 from dlcore.data.own import drive, files, image_decoding, video_decoding
+from dlcore.data.own.image_decoding import ImageLike
 from dlcore.errors import UsageError
 from dlcore.samples import Images
 from dlcore.tasks.driving import compiled, saliency_maps
@@ -111,8 +112,12 @@ class SteeringPredictor:
             raise UsageError("this model reads frames: name image files")
         return [self.item(files)]
 
-    def item(self, value: np.ndarray | Sequence[str | Path]) -> np.ndarray:
-        """Converts paths of frames, the oldest first, or an array uint8 of an example's shape.
+    def item(self, value: np.ndarray | Sequence[ImageLike]) -> np.ndarray:
+        """Converts frames, the oldest first, or an array uint8 of an example's shape.
+
+        Args:
+            value: the array; or a list of paths and images of Pillow, which are resized, and arrays
+                of a frame's shape.
 
         Returns:
             uint8 [history, height, width, c].
@@ -127,9 +132,10 @@ class SteeringPredictor:
                     f"frames here are uint8 {shape}, not {value.dtype} {value.shape}: resize them"
                 )
             return value
-        if len(value) != shape[0]:
-            raise UsageError(f"this model needs {shape[0]} frames, and {len(value)} are given")
-        return np.stack([image_decoding.read(Path(file), shape[1:]) for file in value])
+        if not isinstance(value, list | tuple) or len(value) != shape[0]:
+            count = len(value) if isinstance(value, list | tuple) else f"a {type(value).__name__}"
+            raise UsageError(f"this model needs a list of {shape[0]} frames, not {count}")
+        return np.stack([image_decoding.of_any(each, shape[1:]) for each in value])
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
         """Answers a batch of moments.
@@ -144,11 +150,16 @@ class SteeringPredictor:
 
         Raises:
             UsageError: the model reads the steering at the frames before, and `--previous` does not
-                give one value for each of the `history` frames.
+                give one value for each of the `history` frames, or there are several moments.
         """
         frames = np.stack(items)
         batch = {"image": frames, "row": np.arange(len(frames), dtype=np.int32)}
         if isinstance(self.options, PreviousOptions):
+            if any(item is not items[0] for item in items):
+                raise UsageError(
+                    "--previous is the steering before one moment, and there are several: name the"
+                    " frames of one"
+                )
             batch["previous"] = np.tile(self._previous(self.options.previous), (len(frames), 1))
         steering = np.asarray(compiled(self.model)(state.params, state.extra, batch))
         shown = frames[:, -1]

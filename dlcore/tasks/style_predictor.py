@@ -11,6 +11,7 @@ from typing import Annotated
 import jax
 import numpy as np
 from jax import Array
+from PIL import Image
 
 from dlcore.bounds import Range
 from dlcore.data.own import image_decoding
@@ -46,14 +47,20 @@ class AnyStyleOptions:
 
 
 def photograph_of(value: object) -> np.ndarray:
-    """Converts a value, such as an RGB image of Pillow, to an array uint8 [height, width, 3].
+    """Converts an image of Pillow, or an array, to an array uint8 [height, width, 3].
 
     Raises:
-        UsageError: another shape or dtype, such as of a grey image or one with alpha.
+        UsageError: an array of another shape or dtype, or an empty one; or see
+            `image_decoding.of_pillow`.
     """
+    if isinstance(value, Image.Image):
+        value = image_decoding.of_pillow(value).convert("RGB")
     image = np.asarray(value)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise UsageError(f"a photograph is uint8 [h, w, 3], and not {image.dtype} {image.shape}")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise UsageError(
+            f"a photograph is uint8 [h, w, 3], and not {image.dtype} {image.shape}: give that,"
+            " Pillow's image or a file"
+        )
     return image
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
-from PIL.Image import Image, Resampling
+from PIL.Image import Resampling
 
 from dlcore.bounds import Probability
 from dlcore.data.facts import Facts
-from dlcore.data.own import image_decoding
+from dlcore.data.own import files as own_files
+from dlcore.data.own import image_decoding, images
+from dlcore.data.own.image_decoding import ImageLike
 from dlcore.errors import UsageError
 from dlcore.metrics.verification import SameProbability
 from dlcore.samples import Images
@@ -23,7 +25,6 @@ from dlcore.train.predictor import Answer
 from dlcore.train.step import State
 
 Item = tuple[np.ndarray, np.ndarray]  # the two images of a pair
-ImageLike = str | Path | np.ndarray | Image
 
 
 class PairAnswer(TypedDict):
@@ -97,6 +98,19 @@ class PairPredictor:
             raise UsageError("this model compares images: name two image files")
         return [self.item(files)]
 
+    def in_folder(self, folder: Path) -> list[Path]:
+        """Lists the images in a folder and below it, sorted by path: two by two they are pairs.
+
+        Raises:
+            UsageError: there are none, or other files among them, after which pairs would differ.
+        """
+        found = own_files.below(folder)
+        others = [each for each in found if each.suffix.lower() not in images.SUFFIXES]
+        if others or not found:
+            what = f"{others[0]}, which is no image" if others else "no images"
+            raise UsageError(f"{folder} holds {what}: name two images, or a folder of images alone")
+        return found
+
     def item(self, value: Sequence[ImageLike]) -> Item:
         """Converts two images to a pair of arrays, uint8 of the training images' shape.
 
@@ -106,16 +120,15 @@ class PairPredictor:
         Raises:
             UsageError: not two values, a file that is not an image, or another array.
         """
-        if len(value) != 2:
-            raise UsageError(f"this model compares two images, and {len(value)} are given")
+        if not isinstance(value, list | tuple) or len(value) != 2:
+            count = len(value) if isinstance(value, list | tuple) else f"a {type(value).__name__}"
+            raise UsageError(f"this model compares a list of two images, not {count}")
         return self._image(value[0]), self._image(value[1])
 
     def _image(self, value: ImageLike) -> np.ndarray:
         shape = tuple(self.facts.fields["image"]["shape"])
         resampling = Resampling[self.facts.get("resampling", "BILINEAR")]
-        if isinstance(value, str | Path):
-            return image_decoding.read(Path(value), shape, resampling)
-        return image_decoding.of_value(value, shape, resampling)
+        return image_decoding.of_any(value, shape, resampling)
 
     def batch(self, state: State, items: Sequence[Item]) -> list[Answer]:
         """Answers a batch of pairs.

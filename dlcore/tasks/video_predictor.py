@@ -56,13 +56,16 @@ class VideoPredictor:
         Raises:
             UsageError: a file is no video, or has too few frames.
         """
+        for file in files:
+            if why := videos.fault(file):
+                raise UsageError(why)
         return [self.item(video_decoding.read(file, self._shape[1:3]), file.name) for file in files]
 
     def in_folder(self, folder: Path) -> list[Path]:
-        """Lists the videos in a folder; the folder itself if its files are frames.
+        """Lists what is in a folder of videos; the folder itself if its files are frames.
 
         Raises:
-            UsageError: the folder has no videos, or something else beside them.
+            UsageError: the folder has no videos.
         """
         return videos.listed(folder)
 

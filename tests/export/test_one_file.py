@@ -52,6 +52,13 @@ def test_what_is_no_single_file_is_refused(tmp_path: Path) -> None:
         out.write(table)
 
 
+def test_other_suffixes_of_images_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"styled.jpg: pictures are written as .png: name styled"):
+        outputs(tmp_path / "styled.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    assert outputs(tmp_path / "folder.jpg")
+
+
 def test_other_names_are_folders(tmp_path: Path) -> None:
     with outputs(tmp_path / "drawn") as out:
         out.write(answered())

@@ -34,6 +34,8 @@ def test_boxes_without_size_and_beyond_the_border_are_drawn() -> None:
     drawn = draw(BLACK, [Box((-5, -5, 500, 300), "a name", "missed"), Box((7, 7, 7, 7), "x")])
     assert (drawn == COLOURS["missed"]).all(-1).any()
     assert (drawn == COLOURS["plain"]).all(-1).any()
+    two = draw(BLACK, [Box((1, 1, 5, 5), "a\nname")])
+    np.testing.assert_array_equal(two, draw(BLACK, [Box((1, 1, 5, 5), "a name")]))
     with pytest.raises(ValueError, match="an image is uint8"):
         draw(BLACK.astype(float), [])
 

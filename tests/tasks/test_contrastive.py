@@ -48,6 +48,17 @@ def example() -> tuple[dict[str, Any], dict[str, Any]]:
     return params, batch
 
 
+def test_the_nearest_view_is_found_in_float32() -> None:
+    angles = np.array([0, 0.05, -0.03, 0.05])  # two images, their other views
+    z = jnp.asarray(np.stack([np.cos(angles), np.sin(angles)], -1), jnp.bfloat16)
+    exact = np.asarray(z, np.float64)
+    cosines = exact @ exact.T - 4 * np.eye(4)
+    expected = cosines.argmax(1) == [2, 3, 0, 1]
+    batch = {"row": jnp.arange(2), "mask": jnp.ones(2)}
+    _, found = contrastive._contrast(z, batch, 0.5)
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.slow
 def test_contrast_worked_out_view_by_view() -> None:
     """NT-Xent of Chen et al. 2020, eq. 1; the last example is padding."""

@@ -18,6 +18,7 @@ from dlcore.models.temperature import Temperature
 from dlcore.tasks import diagnosis
 from dlcore.train.model import Model
 from dlcore.train.step import Objective, State, train_step
+from tests.tasks.test_predictors import untrained
 
 
 def model(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
@@ -125,6 +126,22 @@ def test_the_reference_of_the_temperature_undoes_a_scale() -> None:
     assert fit_temperature(3 * logits, true) == pytest.approx(
         3 * fit_temperature(logits, true), rel=1e-3
     )
+
+
+def test_the_temperature_divides_in_float32_under_bfloat16() -> None:
+    params = {"temperature": {"log_temperature": jnp.asarray(0.3)}}
+    logits = np.array([[0, 7], [0, 8], [0, 9], [6, 0]], np.float32)
+    batch = {"row": np.arange(4), "label": np.array([1, 1, 1, 0]), "mask": np.ones(4)}
+
+    def rounded(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
+        return jnp.asarray(logits, jnp.bfloat16), extra
+
+    temperature = untrained("cnn_pneumonia")[0].models[1]
+    loss = diagnosis.temperature_loss(rounded, temperature)
+    half = jax.tree.map(lambda x: x.astype(jnp.bfloat16), params)
+    found = loss(half, {"temperature": {}}, batch, jax.random.key(0), False).loss
+    true = np.log1p(np.exp(-np.array([7, 8, 9, 6]) / np.exp(0.3))).sum()
+    assert float(found.total) == pytest.approx(true, rel=0.02)
 
 
 @pytest.mark.slow

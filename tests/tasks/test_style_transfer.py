@@ -98,8 +98,13 @@ def test_a_photograph_is_painted_at_its_own_size_and_strength_mixes() -> None:
     np.testing.assert_allclose(made[0.5], (made[0.0] + made[1.0]) / 2, atol=1)
     small = with_options(predictor, style_predictor.StyleOptions(longest=25))
     assert small.batch(state, [photograph])[0][0]["width"] == 25
-    with pytest.raises(UsageError, match="a photograph is uint8"):
-        predictor.item(photograph[..., 0])
+    for wrong in (photograph[..., 0], photograph[:0]):
+        with pytest.raises(UsageError, match="a photograph is uint8"):
+            predictor.item(wrong)
+    turned = Image.fromarray(photograph)
+    turned.getexif()[0x0112] = 6
+    np.testing.assert_array_equal(predictor.item(turned), np.rot90(photograph, -1))
+    assert predictor.item(Image.new("L", (4, 2))).shape == (2, 4, 3)
 
 
 @pytest.mark.nightly

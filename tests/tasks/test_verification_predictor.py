@@ -13,10 +13,13 @@ from PIL import Image
 
 import dlcore
 from dlcore.cli import main as cli
+from dlcore.data.facts import Facts
 from dlcore.data.sets import faces
 from dlcore.data.source import arrays
 from dlcore.errors import UsageError
+from dlcore.export import answers as answering
 from dlcore.tasks import verification, verification_predictor
+from dlcore.train.predictor import in_folder
 from tests.child import card
 from tests.tasks.test_predictors import untrained
 
@@ -60,6 +63,23 @@ def test_a_folder_of_people_trains_and_two_pictures_are_compared(
     (tmp_path / "no.png").write_text("nothing")
     assert cli.main(["predict", str(run), files[0], str(tmp_path / "no.png")]) == 3
     assert "no.png cannot be read as an image" in capsys.readouterr().err
+
+
+@pytest.mark.quick
+def test_a_folder_of_images_alone_is_read_pair_by_pair(tmp_path: Path) -> None:
+    predictor = verification_predictor.PairPredictor(None, Facts())  # type: ignore[arg-type]
+    for name in ("anna1", "anna2", "eva1", "eva2"):
+        Image.new("L", (4, 4)).save(tmp_path / f"{name}.png")
+    (tmp_path / "Thumbs.db").write_bytes(b"x")
+    listed = answering.files_of([tmp_path], in_folder(predictor))
+    assert [file.stem for file in listed] == ["anna1", "anna2", "eva1", "eva2"]
+    assert [file.stem for file in answering.files_of([tmp_path])] == [file.stem for file in listed]
+    (tmp_path / "b.txt").write_text("x")
+    with pytest.raises(UsageError, match=r"b.txt, which is no image: name two images"):
+        answering.files_of([tmp_path], in_folder(predictor))
+    for wrong in (Image.new("L", (4, 4)), [5]):
+        with pytest.raises(UsageError, match="compares a list of two images, not"):
+            predictor.item(wrong)  # type: ignore[arg-type]
 
 
 def test_pictures_are_reduced_as_the_training_images_were(people: Path, tmp_path: Path) -> None:

@@ -74,8 +74,11 @@ def find(path: Path) -> Found:
 
 def _of_splits(found: Found, tables: Sequence[Path]) -> Found:
     for table in tables:
-        rows = table_files.rows(table, COLUMNS, [], found.problems)
-        found.splits.setdefault(table.stem.lower(), []).extend(_existing(rows, found.problems))
+        split = table.stem.lower()
+        rows = table_files.rows(table, COLUMNS, ["split"], found.problems)
+        sound = [table_files.placed(each, split, True, found.problems) for each in rows]
+        examples = [both[1] for both in sound if both]
+        found.splits.setdefault(split, []).extend(_existing(examples, found.problems))
     if "train" not in found.splits:
         raise UsageError(
             f"{found.path} has files for {', '.join(found.splits)}, but none for train: add one"

@@ -93,16 +93,18 @@ def find(path: Path) -> Found:
 
 
 def frames(path: Path) -> list[Path]:
-    """Returns the centre images of a drive in the order of its table.
+    """Returns the centre images of a drive in the order of its table, also those that are missing.
 
     Args:
-        path: as of `load`; the steering may be the same in all rows.
+        path: as of `load`; the steering is not read.
 
     Raises:
-        UsageError: no table, one without the columns of `load`, no rows, or a fault in one.
+        UsageError: no table, one without the columns of `load`, no rows, or one of other cells.
     """
-    found = Found(path)
-    listed = [file for _, file, _ in _listed(table_of(path), found.problems)]
+    found, table = Found(path), table_of(path)
+    listed = [_frame(table, cell) for _, cell, _ in _rows(table, found.problems)]
+    if not listed:
+        found.problems.append(f"{table} has no rows: record a drive")
     found.refuse()
     return listed
 
@@ -133,17 +135,18 @@ def _lacks_header(table: Path) -> bool:
 
 
 def _listed(table: Path, problems: list[str]) -> list[tuple[int, Path, float]]:
-    """The rows of `_rows`; that there are none is a problem."""
-    rows = list(_rows(table, problems))
+    """The sound rows; that there are none is a problem."""
+    rows = list(_checked(table, _rows(table, problems), problems))
     if not problems and not rows:
         problems.append(f"{table} has no rows: record a drive")
     return rows
 
 
-def _rows(table: Path, problems: list[str]) -> Iterator[tuple[int, Path, float]]:
-    """(line, frame, steering) of each row; what is wrong becomes a problem."""
+def _rows(table: Path, problems: list[str]) -> Iterator[tuple[int, str, str]]:
+    """(line, cell of the frame, cell of the steering) of each row; other cells are a problem."""
     if _lacks_header(table):
-        yield from _checked(table, "center", _without_header(table, problems), problems)
+        for line, row in _without_header(table, problems):
+            yield line, row["center"], row["steering"]
         return
     names, rows = table_files.table(table, problems)
     column = next((name for name in _IMAGE if name in names), None)
@@ -153,7 +156,8 @@ def _rows(table: Path, problems: list[str]) -> Iterator[tuple[int, Path, float]]
             f"{table}, line 1: there is no column {missing}; there are {', '.join(names)}: rename"
             " one"
         )
-    yield from _checked(table, column, rows, problems)
+    for line, row in rows:
+        yield line, row[column], row["steering"]
 
 
 def _without_header(table: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -170,17 +174,16 @@ def _without_header(table: Path, problems: list[str]) -> Iterator[tuple[int, dic
 
 
 def _checked(
-    table: Path, column: str, rows: Iterator[tuple[int, dict[str, str]]], problems: list[str]
+    table: Path, rows: Iterator[tuple[int, str, str]], problems: list[str]
 ) -> Iterator[tuple[int, Path, float]]:
-    """The rows whose frame is there and whose steering is a number."""
-    for line, row in rows:
-        file, value = _frame(table, row[column]), columns.number(row["steering"])
+    """(line, frame, steering) of the rows whose frame is there and whose steering is a number."""
+    for line, cell, steering in rows:
+        file, value = _frame(table, cell), columns.number(steering)
         if not file.is_file():
             problems.append(f"{table}, line {line}: there is no file {file}: mend its path")
         elif value is None or not math.isfinite(value):
             problems.append(
-                f"{table}, line {line}: steering {row['steering'] or 'nothing'!r} is no finite"
-                " number"
+                f"{table}, line {line}: steering {steering or 'nothing'!r} is no finite number"
             )
         else:
             yield line, file, float(value)

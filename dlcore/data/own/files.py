@@ -13,7 +13,7 @@ from dlcore.data.own import split_names
 from dlcore.data.own.found import SPLITS
 from dlcore.errors import UsageError
 
-_JUNK = ("thumbs.db", "desktop.ini")  # what file managers leave in folders
+JUNK = ("thumbs.db", "desktop.ini")  # what file managers leave in folders
 _MARKS = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
@@ -25,7 +25,7 @@ def visible(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if not path.name.startswith(".") and path.name.lower() not in _JUNK
+        if not path.name.startswith(".") and path.name.lower() not in JUNK
     )
 
 

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from dlcore.errors import UsageError
 
+ImageLike = str | Path | np.ndarray | Image.Image
 _MIN_LARGEST = 1 << 12  # 16-bit images with a smaller maximum keep 16 levels or fewer in 8 bits
 
 
@@ -84,6 +85,28 @@ def of_value(
     return array
 
 
+def of_any(
+    value: ImageLike,
+    shape: tuple[int, ...],
+    resampling: Image.Resampling = Image.Resampling.BILINEAR,
+) -> UInt8[np.ndarray, "*shape"]:
+    """Converts the path of an image, or what `of_value` takes, to uint8 of a shape.
+
+    Args:
+        value: a path, which `read` reads, or a value of `of_value`.
+        shape: [height, width, channels].
+        resampling: the filter of `resized`.
+
+    Raises:
+        UsageError: as `read` and `of_value`; or another type.
+    """
+    if isinstance(value, str | Path):
+        return read(Path(value), shape, resampling)
+    if not isinstance(value, np.ndarray | Image.Image):
+        raise UsageError(f"a {type(value).__name__} is no image: give a path, an array or Pillow's")
+    return of_value(value, shape, resampling)
+
+
 def upright(file: Path) -> Image.Image:
     """Decodes the first frame of an image file to 8 bits per channel, rotated as its EXIF data say.
 
@@ -125,6 +148,8 @@ def of_8_bits(image: Image.Image, dark: bool = False) -> Image.Image:
             `dark`, of 16 bits with a largest level below 4096 (0 alone excepted), few of which 8
             bits would keep.
     """
+    if image.mode == "LAB":  # which Pillow converts to RGB alone
+        return image.convert("RGB")
     if not image.mode.startswith(("I", "F")):
         return image
     levels = np.asarray(image)

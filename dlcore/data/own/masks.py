@@ -154,8 +154,8 @@ def classes_of(labelled: Labelled, values: Mapping[str, Sequence[np.ndarray]]) -
         train. The value `IGNORED` counts for no class.
 
     Raises:
-        UsageError: in any split a value without a name; a class that no mask of train has; one
-            class only; or more than `MOST` classes without names.
+        UsageError: in any split a value without a name, or ignored pixels alone; a class that no
+            mask of train has; one class only; or more than `MOST` classes without names.
     """
     train = {int(v) for each in values["train"] for v in each} - {IGNORED}
     names = list(labelled.classes) or [str(n) for n in range(max(train, default=0) + 1)]
@@ -171,6 +171,11 @@ def classes_of(labelled: Labelled, values: Mapping[str, Sequence[np.ndarray]]) -
                         f"{mask} has pixels of value {value}, and {listed}: name it there, or give"
                         f" these pixels {IGNORED}, which is ignored"
                     )
+        if not any(value != IGNORED for found in each for value in found):
+            raise UsageError(
+                f"all pixels of {split} have the value {IGNORED}, which is ignored: label some, or"
+                " give other images"
+            )
     ignored = any(IGNORED in each for each in values["train"])
     note = f" (the value {IGNORED} is ignored: classes are numbered from 0)" if ignored else ""
     if missing := [name for n, name in enumerate(names) if n not in train]:

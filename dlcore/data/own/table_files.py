@@ -217,21 +217,35 @@ def of_tables(path: Path, columns: Sequence[str]) -> Found:
                 found.problems.append(str(error))
                 continue
             for example in examples:
-                *values, own = example.values
-                try:
-                    values = [without_surrogates(value) for value in values]
-                except UsageError as error:
-                    found.problems.append(f"{example.where}: {error}")
-                    continue
-                if own and (given or own not in SPLITS):
-                    found.problems.append(
-                        f"{example.where}: the split {own!r} is none of {', '.join(SPLITS)}"
-                        if own not in SPLITS
-                        else f"{example.where}: a column `split` in a file for {split}: remove it"
-                    )
-                    continue
-                kept = dataclasses.replace(example, values=tuple(values))
-                found.splits.setdefault(own or split, []).append(kept)
+                if both := placed(example, split, given, found.problems):
+                    found.splits.setdefault(both[0], []).append(both[1])
     if not found.problems and not found.splits.get("train"):
         found.problems.append(f"{path} has no examples for train: add some")
     return found
+
+
+def placed(
+    example: Example, split: str, given: bool, problems: list[str]
+) -> tuple[str, Example] | None:
+    """Returns the split of an example, and the example without its last value, the column `split`.
+
+    Args:
+        example: its last value names its split; "": none.
+        split: of its file.
+        given: whether the file's name gives the split, so that the column may not.
+        problems: a message is appended for another split, and for halves of characters; then
+            None is returned.
+    """
+    *values, own = example.values
+    if own and own not in SPLITS:
+        problems.append(f"{example.where}: the split {own!r} is none of {', '.join(SPLITS)}")
+        return None
+    if own and given:
+        problems.append(f"{example.where}: a column `split` in a file for {split}: remove it")
+        return None
+    try:
+        found = tuple(without_surrogates(value) for value in values)
+    except UsageError as error:
+        problems.append(f"{example.where}: {error}")
+        return None
+    return own or split, dataclasses.replace(example, values=found)

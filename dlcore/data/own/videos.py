@@ -101,43 +101,43 @@ def listed(folder: Path) -> list[Path]:
             frames of one video.
 
     Returns:
-        Files and folders that `video_decoding.frames` decodes, sorted by name.
+        Files and folders, sorted by name: those that `video_decoding.frames` decodes, and what else
+        lies there, of which `fault` says what is wrong.
 
     Raises:
-        UsageError: it holds no video, or also something else, such as an image beside videos.
+        UsageError: it holds no video.
     """
     inside = files.visible(folder)
     videos = any(each.is_dir() or is_animation(each) for each in inside)
     if not videos and frame_files(folder):
         return [folder]
-    problems: list[str] = []
-    found = [Path(each.values[0]) for each in _videos(folder, problems)]
-    if problems or not found:
-        raise UsageError(next(iter(problems), f"{folder} holds no videos"))
-    return found
+    faults = [fault(each) for each in inside]
+    if all(faults):
+        raise UsageError(next(iter(faults), f"{folder} holds no videos"))
+    return inside
+
+
+def fault(path: Path) -> str:
+    """Says why a file or folder is no video, by its name and the names in it; "": it may be one."""
+    if path.is_dir():
+        frames = frame_files(path)
+        if moving := [file for file in frames if is_animation(file)]:
+            return (
+                f"{path} holds animations ({moving[0].name}) where the frames of one video are"
+                " expected: move them one level up"
+            )
+        return "" if frames else f"{path} holds no frames: put images in, or remove the folder"
+    if path.suffix.lower() in ANIMATED:
+        return ""
+    if path.suffix.lower() in images.SUFFIXES:
+        return f"{path} is one image and no video: put its frames into a folder"
+    return f"{path} is no video ({', '.join(ANIMATED)}): move it elsewhere"
 
 
 def _videos(folder: Path, problems: list[str]) -> list[Example]:
-    examples = []
-    for each in files.visible(folder):
-        if each.is_dir():
-            frames = frame_files(each)
-            if moving := [file for file in frames if is_animation(file)]:
-                problems.append(
-                    f"{each} holds animations ({moving[0].name}) where the frames of one video are"
-                    " expected: move them one level up"
-                )
-            elif frames:
-                examples.append(Example(str(each), (str(each),)))
-            else:
-                problems.append(f"{each} holds no frames: put images in, or remove the folder")
-        elif each.suffix.lower() in ANIMATED:
-            examples.append(Example(str(each), (str(each),)))
-        elif each.suffix.lower() in images.SUFFIXES:
-            problems.append(f"{each} is one image and no video: put its frames into a folder")
-        else:
-            problems.append(f"{each} is no video ({', '.join(ANIMATED)}): move it elsewhere")
-    return examples
+    every = [(each, fault(each)) for each in files.visible(folder)]
+    problems += [why for _, why in every if why]
+    return [Example(str(each), (str(each),)) for each, why in every if not why]
 
 
 def load(path: Path, size: Sequence[int], length: int) -> Splits:

@@ -41,6 +41,12 @@ def test_what_decoding_does_by_hand(tmp_path: Path) -> None:
     for wrong in (np.full((2, 3), 1 << 17, np.int32), np.full((2, 3), 0.5, np.float32)):
         with pytest.raises(UsageError, match="are not integers of at most 16 bits"):
             image_decoding.of_value(Image.fromarray(wrong), (2, 3))
+    # lightness 0, 50 and 100 % of CIELAB
+    levels = np.array([[[level, 0, 0] for level in (0, 128, 255)]], np.uint8)
+    lab = Image.frombytes("LAB", (3, 1), levels.tobytes())
+    lab.save(tmp_path / "a.tif")
+    found = image_decoding.read(tmp_path / "a.tif", (1, 3))[0].tolist()
+    assert found[0] < 5 < 100 < found[1] < 140 < 250 < found[2]
     # transparency is left out; of an animation the first frame counts
     Image.fromarray(np.stack([grey] * 3 + [grey * 0], -1), "RGBA").save(file)
     np.testing.assert_array_equal(image_decoding.read(file, (2, 3)), grey)

@@ -174,6 +174,16 @@ def test_many_classes_need_names(tmp_path: Path) -> None:
     assert len(maps.load("camvid", folder, (20, 21)).facts.classes) == 65
 
 
+def test_a_split_of_ignored_pixels_alone_is_refused(tmp_path: Path) -> None:
+    for split in ("train", "validation", "test"):
+        folder_of(tmp_path / "mine" / split, 3)
+        (tmp_path / "mine" / split / "classes.txt").unlink()
+    for file in (tmp_path / "mine" / "test" / "masks").iterdir():
+        mask(file, np.full_like(np.asarray(Image.open(file)), 255))
+    with pytest.raises(UsageError, match="all pixels of test have the value 255, which is ignored"):
+        maps.load("camvid", tmp_path / "mine", (16, 24))
+
+
 def test_a_file_is_no_folder_of_masks(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is no folder"):
         maps.load("camvid", made.image(tmp_path / "one.png", 0), (16, 24))

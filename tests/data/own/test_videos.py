@@ -86,6 +86,13 @@ def test_a_folder_of_frames_is_one_video_whatever_its_format(tmp_path: Path) -> 
     assert videos.listed(folder) == [folder]
     clips = [gif(tmp_path / "clips" / f"{i}.gif", frames(3, i)) for i in range(2)]
     assert videos.listed(tmp_path / "clips") == clips
+    notes = tmp_path / "clips" / "notes.txt"
+    notes.write_text("x")
+    assert videos.listed(tmp_path / "clips") == [*clips, notes]  # and is refused by itself
+    assert "is no video" in videos.fault(notes)
+    assert not videos.fault(clips[0])
+    with pytest.raises(UsageError, match=r"notes.txt is no video"):
+        videos.find(tmp_path / "clips").refuse()
 
 
 def test_each_fault_is_named(tmp_path: Path) -> None:
