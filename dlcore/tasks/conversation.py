@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +13,10 @@ import numpy as np
 from jax import Array
 
 from dlcore import sharding
-from dlcore.data.tokenizer import Tokenizer
 from dlcore.errors import UsageError
 from dlcore.models.gpt_batch import Decoding, adjusted
 from dlcore.models.sampling import choose
+from dlcore.tasks.stop_texts import StopTexts
 from dlcore.train.step import State
 from dlcore.train.text_model import TextModel
 
@@ -210,7 +210,7 @@ class Conversation:
         self.forgotten = 0
         key = jax.random.fold_in(jax.random.key(self.sampling.seed), self.turn)
         self.turn += 1
-        text = _Stopping(self.model.tokenizer, self.sampling.stop)
+        text = StopTexts(self.model.tokenizer, self.sampling.stop)
         for token in itertools.islice(self._drawn(key), self.sampling.max_tokens):
             if token == self.model.end:
                 if self.model.has_template:
@@ -296,50 +296,3 @@ def _choose(
     logits = adjusted(logits, occurred, i, end, how)
     key = jax.random.fold_in(key, i)
     return choose(key, logits, how.temperature, how.top_k, how.top_p, how.min_p)
-
-
-class _Stopping:
-    """Decodes tokens one by one, up to a stop text.
-
-    Bytes of an incomplete character, and what may be the beginning of a stop text, are withheld.
-    """
-
-    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str]) -> None:
-        self._decode: Callable[[np.ndarray], str] = tokenizer.decode
-        self._largest, self._stop = len(tokenizer) - 1, tuple(stop)
-        self._tokens: list[int] = []  # of a character that is not whole yet
-        self._text = ""  # decoded, and not given out
-        self.stopped = False
-
-    def add(self, token: int) -> str:
-        """Adds a token; returns the text that is certain now."""
-        # An embedding may have more rows than there are tokens.
-        self._tokens.append(min(token, self._largest))
-        text = self._decode(np.asarray(self._tokens))
-        if text.endswith("\ufffd"):
-            return ""
-        self._tokens.clear()
-        return self._given(text)
-
-    def _given(self, text: str) -> str:
-        self._text += text
-        found = [at for at in (self._text.find(stop) for stop in self._stop) if at >= 0]
-        if found:
-            self.stopped = True
-            return self._text[: min(found)]
-        held = max((_overlap(self._text, stop) for stop in self._stop), default=0)
-        part, self._text = (
-            self._text[: len(self._text) - held],
-            self._text[len(self._text) - held :],
-        )
-        return part
-
-    def rest(self) -> str:
-        """Returns the withheld text, after the last token."""
-        part = self._given(self._decode(np.asarray(self._tokens, np.int32)))
-        return part if self.stopped else part + self._text
-
-
-def _overlap(text: str, stop: str) -> int:
-    """The length of the longest suffix of `text` that is a proper prefix of `stop`."""
-    return next(n for n in range(min(len(text), len(stop) - 1), -1, -1) if text.endswith(stop[:n]))

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
@@ -21,6 +20,7 @@ from dlcore.sharding import Tree, to_host
 from dlcore.train import tuning
 from dlcore.train.model_file import MODEL, TUNED
 from dlcore.train.step import State
+from dlcore.train.subtrees import load_subtree
 
 
 def check(path: Path) -> None:
@@ -246,61 +246,3 @@ def with_loaded(
             raise UsageError(f"{weights.file} does not fit {name!r}: {error}") from error
         params = with_weights if path else with_weights[name]
     return params
-
-
-def load_subtree(
-    params: Mapping[str, Tree], donor: Mapping[str, Tree], parts: Mapping[str, str]
-) -> dict[str, Tree]:
-    """Returns parameters in which subtrees are replaced by those of a donor.
-
-    Args:
-        params: the parameters; they are not changed. Replaced arrays keep their dtypes.
-        donor: parameters that are copied, such as the tree "params" that `load` returned.
-        parts: {path in params: path in donor}, such as "encoder/block_0".
-
-    Raises:
-        UsageError: a path or an array is missing on one side, or shapes differ.
-    """
-    out = jax.tree.map(lambda x: x, dict(params))  # the dicts are copied, the arrays are not
-    for here, there in parts.items():
-        own, given = _at(params, here, "the model"), _at(donor, there, "the trained model")
-        expected, found = (jax.tree.map(lambda x: tuple(x.shape), tree) for tree in (own, given))
-        if expected != found:
-            raise UsageError(
-                f"{there} of the trained model has other sizes than {here} of this one:"
-                f" {_difference(expected, found)}. Give the flags of sizes, such as --width and"
-                " --layers, of its training, or train without it"
-            )
-        *above, last = here.split("/")
-        place = out
-        for part in above:
-            place = place[part]
-        place[last] = jax.tree.map(lambda own, given: jnp.asarray(given, own.dtype), own, given)
-    return out
-
-
-def _at(tree: Tree, path: str, whose: str) -> Tree:
-    for part in path.split("/"):
-        if not isinstance(tree, Mapping) or part not in tree:
-            names = ", ".join(tree) if isinstance(tree, Mapping) else "nothing"
-            raise UsageError(
-                f"{whose} has no {path!r}: where {part!r} should be, it has {names}. Name a run of"
-                " the kind that this experiment begins with"
-            )
-        tree = tree[part]
-    return tree
-
-
-def _difference(expected: Tree, found: Tree) -> str:
-    """The first array whose shape differs, as text."""
-    flat = [
-        {jax.tree_util.keystr(path, simple=True, separator="/"): shape for path, shape in leaves}
-        for leaves in (
-            jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: isinstance(x, tuple))
-            for tree in (expected, found)
-        )
-    ]
-    name = next(
-        name for name in sorted({*flat[0], *flat[1]}) if flat[0].get(name) != flat[1].get(name)
-    )
-    return f"{name or 'it'} is {flat[1].get(name, 'missing')}, not {flat[0].get(name, 'missing')}"

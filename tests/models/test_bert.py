@@ -14,7 +14,7 @@ from dlcore.models.bert import Classifier, Masked
 from dlcore.models.encoder import Size
 from dlcore.train import weights as export
 from dlcore.train.step import State
-from dlcore.train.weights import load_subtree
+from dlcore.train.subtrees import load_subtree
 from tests.models.compiled import apply, init
 
 pytestmark = pytest.mark.slow

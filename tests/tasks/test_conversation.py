@@ -13,15 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlcore.data.characters import Bytes, Vocabulary
-from dlcore.data.tokens import bpe
+from dlcore.data.characters import Vocabulary
 from dlcore.errors import UsageError
 from dlcore.models import char_rnn, rnn
 from dlcore.models.decoding import gpt_decoder, rnn_decoder
 from dlcore.models.gpt import GPT, Size
 from dlcore.models.gpt_batch import Decoding, generate_batch
 from dlcore.models.gpt_generation import generate
-from dlcore.tasks.conversation import Conversation, Sampling, _Stopping
+from dlcore.tasks.conversation import Conversation, Sampling
 from dlcore.train import TextModel
 from dlcore.train.step import State
 from tests.models.compiled import init
@@ -210,32 +209,6 @@ def test_each_token_is_a_part_though_nothing_is_displayed() -> None:
     talking = conversation(max_tokens=5, seed=3, stop=(f"{whole}?",))
     talking.prompt("abc")
     assert list(talking.answer()) == [*[""] * 5, whole]
-
-
-@pytest.mark.quick
-def test_what_may_begin_a_stop_text_is_held_back() -> None:
-    text = _Stopping(SYMBOLS, ("abca",))
-    given = [text.add(int(token)) for token in SYMBOLS.encode("jabcb")]
-    assert given == ["j", "", "", "", "abcb"]
-    assert [text.add(int(token)) for token in SYMBOLS.encode("abcabca")][:4] == ["", "", "", ""]
-    assert text.stopped
-    text = _Stopping(SYMBOLS, ("abca",))
-    assert [text.add(int(token)) for token in SYMBOLS.encode("ab")] == ["", ""]
-    assert text.rest() == "ab"
-    assert not text.stopped
-
-
-@pytest.mark.quick
-def test_a_character_of_several_tokens_is_shown_whole() -> None:
-    for tokenizer in (Bytes(), bpe(["plain text"] * 2, 258)):
-        text = _Stopping(tokenizer, ())
-        given = [text.add(int(token)) for token in tokenizer.encode("aä€b")]
-        assert "".join(given) == "aä€b"
-        assert "\ufffd" not in "".join(given)
-    text = _Stopping(Bytes(), ())
-    assert [text.add(195), text.rest()] == ["", "\ufffd"]
-    # rows of an embedding that are no token
-    assert _Stopping(SYMBOLS, ()).add(50) == "j"
 
 
 @pytest.mark.quick

@@ -24,7 +24,6 @@ from dlcore.train.experiment import Experiment
 from dlcore.train.init import initial, state_of
 from dlcore.train.model import Model
 from dlcore.train.step import Objective, State
-from dlcore.train.weights import load_subtree
 
 SOURCE = arrays("set", "1", "train", {"x": np.ones((8, 4), np.float32)})
 
@@ -143,45 +142,3 @@ def test_the_abstract_state_says_what_the_real_one_is_and_layout_changes_no_bit(
         lambda a, b: np.testing.assert_array_equal(np.asarray(a), np.asarray(b)), laid, plain
     )
     assert jnp.issubdtype(laid.step.dtype, jnp.integer)
-
-
-def test_a_subtree_takes_just_the_named_subtrees() -> None:
-    own = {
-        "encoder": {"dense": {"kernel": np.zeros((2, 3), np.float32)}, "other": np.zeros(2)},
-        "head": np.ones(4),
-    }
-    donor = {"body": {"kernel": np.full((2, 3), 7, np.float16)}, "head": np.zeros(4)}
-    got = load_subtree(own, donor, {"encoder/dense": "body"})
-    np.testing.assert_array_equal(got["encoder"]["dense"]["kernel"], np.full((2, 3), 7))
-    assert got["encoder"]["dense"]["kernel"].dtype == np.float32
-    np.testing.assert_array_equal(got["head"], np.ones(4))
-    np.testing.assert_array_equal(own["encoder"]["dense"]["kernel"], np.zeros((2, 3)))
-
-
-@pytest.mark.parametrize(
-    ("parts", "message"),
-    [
-        (
-            {"encoder": "body"},
-            r"the trained model has no 'body': where 'body' should be, it has encoder",
-        ),
-        (
-            {"encoder/nothing": "encoder"},
-            r"the model has no 'encoder/nothing': where 'nothing' should be, it has kernel",
-        ),
-        (
-            {"encoder": "encoder"},
-            (
-                r"encoder of the trained model has other sizes than encoder of this one: kernel is"
-                r" \(3, 2\), not \(2, 3\). Give the flags of sizes"
-            ),
-        ),
-    ],
-)
-def test_a_subtree_that_does_not_fit_is_refused(parts: dict[str, str], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        load_subtree(
-            {"encoder": {"kernel": np.zeros((2, 3))}},
-            {"encoder": {"kernel": np.zeros((3, 2))}},
-            parts,
-        )

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from dlcore.data.own.tag_columns import is_columns, words_in
 from dlcore.data.own.tagged import find, has_spans, load, of_text
 from dlcore.data.own.tagged_summary import summary
 from dlcore.data.sets import tagged as sets
@@ -55,42 +54,6 @@ def test_a_line_of_other_columns_is_named(tmp_path: Path) -> None:
         "NOUN",
         "VERB",
     )
-
-
-def test_words_are_read_without_their_tags(tmp_path: Path) -> None:
-    file = tmp_path / "news.conll"
-    file.write_text(columns(2) + "\nZoë\n\nBo NNP I-NP I-PER\n", "utf-8")
-    problems: list[str] = []
-    found = list(words_in(file, problems))
-    assert found == [(3, ["Ann0", "lives", "Oslo0"]), (7, ["Ann1", "lives", "Oslo1"]), (13, ["Bo"])]
-    assert problems == [
-        f"{file}, line 11: 1 columns, and not 4 as in line 3: give each word all of its columns,"
-        " and separate sentences by empty lines"
-    ]
-    file.write_text("Zoë\nran\n\nBo\n", "utf-8")
-    assert list(words_in(file, [])) == [(1, ["Zoë", "ran"]), (4, ["Bo"])]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "expected"),
-    [
-        ("a.iob", "Ann\nran", True),
-        ("a.txt", "Ann NNP S-PER\nran VBD O\n\nOslo NNP B-LOC", True),
-        ("a.txt", "-DOCSTART-\n\nAnn S-PER\nran O\n\n-DOCSTART-\n\nOslo O\n", True),
-        ("a.tsv", "Ann\tB-PER\nran\tO\n", True),
-        ("a.txt", "Ann met Mr O\nBo ran\nBo left\n", False),
-        ("a.txt", "Ann met Mr O\n", False),
-        ("a.txt", "O\nO\n", False),
-        ("a.txt", "Ann met me O\nBo O\nBo left us here O\n", False),
-        ("a.tsv", "text\tlabel\nAnn ran\tx", False),
-        ("a.jsonl", "Ann B-PER\nran O", False),
-    ],
-)
-def test_columns_are_known_by_the_files_name_or_by_their_tags(
-    name: str, content: str, expected: bool, tmp_path: Path
-) -> None:
-    (tmp_path / name).write_text(content)
-    assert is_columns(tmp_path / name, ["O", "B-PER", "I-PER"]) is expected
 
 
 def many(file: Path) -> Path:
