@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dlcore.data.own import table_files
-from dlcore.data.own.files import JUNK
+from dlcore.data.own.files import below
 from dlcore.data.tokens import without_surrogates
 from dlcore.errors import UsageError
 from dlcore.samples import Sample
@@ -84,7 +84,7 @@ def files_of(
     Args:
         paths: files and folders.
         in_folder: (folder) -> the files to read; None: all files in it and below it, sorted by
-            path, without hidden ones.
+            path (`own.files.below`).
 
     Returns:
         Files in the order of `paths`: each named file, hidden or not, and those of each folder.
@@ -97,8 +97,7 @@ def files_of(
         if path.is_dir() and in_folder is not None:
             found += in_folder(path)
         elif path.is_dir():
-            inside = [each for each in sorted(path.rglob("*")) if each.is_file()]
-            inside = [each for each in inside if not _hidden(each.relative_to(path))]
+            inside = [each for each in below(path) if each.is_file()]
             if not inside:
                 raise UsageError(f"the folder {path} has no files")
             found += inside
@@ -132,11 +131,6 @@ def inputs_of(paths: Sequence[Path], per_item: int) -> list[Input]:
         Input(", ".join(named), {"inputs": named}, group)
         for named, group in zip(names, groups, strict=True)
     ]
-
-
-def _hidden(path: Path) -> bool:
-    """Whether a path is hidden, or a file that a file manager has left."""
-    return any(part.startswith(".") for part in path.parts) or path.name.lower() in JUNK
 
 
 def inputs_in(predictor: Predictor, path: Path) -> Iterator[Input | Unread]:
@@ -186,8 +180,8 @@ def lines_of(path: Path, column: str = "text") -> Iterator[Input | Unread]:
         yield from _cells_of(path, column)
         return
     if path.suffix.lower() == ".json":
-        whole = Input(str(path), {"file": str(path)}, (path,))
-        yield Unread(whole, "a .json file is no file of lines: write an object a line, as .jsonl")
+        source = Input(str(path), {"file": str(path)}, (path,))
+        yield Unread(source, "a .json file is no file of lines: write an object a line, as .jsonl")
         return
     try:
         with path.open("rb") as file:

@@ -66,8 +66,8 @@ def update_card(
         UsageError: the data have changed and `accept` is False.
     """
     if (other := data_changes(card, known)) and not accept:
-        way = "restore them, or continue by --accept-changes"
-        raise UsageError(f"{folder} was started on other data: {other}; {way}")
+        advice = "restore them, or continue by --accept-changes"
+        raise UsageError(f"{folder} was started on other data: {other}; {advice}")
     noted = [
         *changes_of.differences(card, known, ("versions", "xla_flags")),
         *changes_of.commit(card, known),

@@ -199,9 +199,10 @@ class Conversation:
         return [end] if cut and end is not None else []
 
     def answer(self) -> Iterator[str]:
-        """Generates the model's next answer, and yields its text in parts, one or more a token.
+        """Generates the model's next answer, and yields its text in parts.
 
-        A part is "" where a token has no text of its own, such as a special one.
+        There is a part for each token, "" for one without text such as a special one, and at the
+        end one for text that was withheld.
         It ends at a stop text, at the end token or after `max_tokens`. The tokens generated so far
         are part of the conversation, those of a stop text too, even if the caller stops early; an
         end token only where the model has a chat template. The attribute `forgotten` counts the

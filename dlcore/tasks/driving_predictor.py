@@ -133,8 +133,8 @@ class SteeringPredictor:
                 )
             return value
         if not isinstance(value, list | tuple) or len(value) != shape[0]:
-            count = len(value) if isinstance(value, list | tuple) else f"a {type(value).__name__}"
-            raise UsageError(f"this model needs a list of {shape[0]} frames, not {count}")
+            other = len(value) if isinstance(value, list | tuple) else f"a {type(value).__name__}"
+            raise UsageError(f"this model needs a list of {shape[0]} frames, not {other}")
         return np.stack([image_decoding.of_any(each, shape[1:]) for each in value])
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:

@@ -18,8 +18,8 @@ class StopTexts:
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str]) -> None:
         self._decode: Callable[[np.ndarray], str] = tokenizer.decode
         self._largest, self._stop = len(tokenizer) - 1, tuple(stop)
-        self._tokens: list[int] = []  # of a character that is not whole yet
-        self._text = ""  # decoded, and not given out
+        self._tokens: list[int] = []  # of an incomplete character
+        self._text = ""  # decoded, and withheld
         self.stopped = False
 
     def add(self, token: int) -> str:
@@ -30,25 +30,24 @@ class StopTexts:
         if text.endswith("\ufffd"):
             return ""
         self._tokens.clear()
-        return self._given(text)
+        return self._released(text)
 
-    def _given(self, text: str) -> str:
+    def _released(self, text: str) -> str:
+        """What of the withheld text and this can begin no stop text."""
         self._text += text
         found = [at for at in (self._text.find(stop) for stop in self._stop) if at >= 0]
         if found:
             self.stopped = True
             return self._text[: min(found)]
-        held = max((_overlap(self._text, stop) for stop in self._stop), default=0)
-        part, self._text = (
-            self._text[: len(self._text) - held],
-            self._text[len(self._text) - held :],
-        )
-        return part
+        withheld = max((_overlap(self._text, stop) for stop in self._stop), default=0)
+        end = len(self._text) - withheld
+        released, self._text = self._text[:end], self._text[end:]
+        return released
 
     def rest(self) -> str:
         """Returns the withheld text, after the last token."""
-        part = self._given(self._decode(np.asarray(self._tokens, np.int32)))
-        return part if self.stopped else part + self._text
+        released = self._released(self._decode(np.asarray(self._tokens, np.int32)))
+        return released if self.stopped else released + self._text
 
 
 def _overlap(text: str, stop: str) -> int:

@@ -121,8 +121,8 @@ class PairPredictor:
             UsageError: not two values, a file that is not an image, or another array.
         """
         if not isinstance(value, list | tuple) or len(value) != 2:
-            count = len(value) if isinstance(value, list | tuple) else f"a {type(value).__name__}"
-            raise UsageError(f"this model compares a list of two images, not {count}")
+            other = len(value) if isinstance(value, list | tuple) else f"a {type(value).__name__}"
+            raise UsageError(f"this model compares a list of two images, not {other}")
         return self._image(value[0]), self._image(value[1])
 
     def _image(self, value: ImageLike) -> np.ndarray:

@@ -98,15 +98,15 @@ def load(path: Path) -> dict[str, Tree]:
     """
     tree: dict[str, Tree] = {"params": {}, "extra": {}}
     merges: tuning.Merges = {}
-    way = f"dlcore export RUN {path} writes such a file"
+    advice = f"dlcore export RUN {path} writes such a file"
     try:
         if path.is_dir():
-            way = f"`dlcore resume {path}` finishes a run"
+            advice = f"`dlcore resume {path}` finishes a run"
             arrays, merges = _of_run(path)
         else:
             arrays = npz.read(path)
     except UsageError as error:
-        raise UsageError(f"{path} does not hold exported parameters ({error}); {way}") from error
+        raise UsageError(f"{path} does not hold exported parameters ({error}); {advice}") from error
     for name, array in arrays.items():
         *above, last = name.split("/")
         place = tree
@@ -119,7 +119,7 @@ def load(path: Path) -> dict[str, Tree]:
             or above[0] not in ("params", "extra")
         ):
             raise UsageError(
-                f"{path} does not hold exported parameters (it has an array {name!r}); {way}"
+                f"{path} does not hold exported parameters (it has an array {name!r}); {advice}"
             )
         place[last] = array
     if merges:

@@ -76,8 +76,8 @@ def _of_splits(found: Found, tables: Sequence[Path]) -> Found:
     for table in tables:
         split = table.stem.lower()
         rows = table_files.rows(table, COLUMNS, ["split"], found.problems)
-        sound = [table_files.placed(each, split, True, found.problems) for each in rows]
-        examples = [both[1] for both in sound if both]
+        pairs = [table_files.with_split(each, split, True, found.problems) for each in rows]
+        examples = [pair[1] for pair in pairs if pair]
         found.splits.setdefault(split, []).extend(_existing(examples, found.problems))
     if "train" not in found.splits:
         raise UsageError(

@@ -135,7 +135,7 @@ def _lacks_header(table: Path) -> bool:
 
 
 def _listed(table: Path, problems: list[str]) -> list[tuple[int, Path, float]]:
-    """The sound rows; that there are none is a problem."""
+    """The rows without faults; that there are none is a problem."""
     rows = list(_checked(table, _rows(table, problems), problems))
     if not problems and not rows:
         problems.append(f"{table} has no rows: record a drive")

@@ -13,7 +13,7 @@ from dlcore.data.own import split_names
 from dlcore.data.own.found import SPLITS
 from dlcore.errors import UsageError
 
-JUNK = ("thumbs.db", "desktop.ini")  # what file managers leave in folders
+_JUNK = ("thumbs.db", "desktop.ini")  # what file managers leave in folders
 _MARKS = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
@@ -25,7 +25,7 @@ def visible(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if not path.name.startswith(".") and path.name.lower() not in JUNK
+        if not path.name.startswith(".") and path.name.lower() not in _JUNK
     )
 
 
@@ -238,6 +238,12 @@ def refuse_split(record: Mapping[str, object]) -> None:
             "`split` is not read of such lines: give files train.jsonl, validation.jsonl and"
             " test.jsonl, or leave it out"
         )
+
+
+def beginning(path: Path) -> list[str]:
+    """Reads the lines in the first 64 KiB of a file, whatever its encoding; the last may be cut."""
+    with path.open("rb") as opened:
+        return opened.read(1 << 16).decode("utf-8-sig", "replace").split("\n")
 
 
 def lines(path: Path) -> list[str]:

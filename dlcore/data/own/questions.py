@@ -153,7 +153,8 @@ def _values(record: Mapping[str, Any], starts: Sequence[object]) -> tuple[str, s
 
     Args:
         record: with `question`, `context` and `answer`.
-        starts: offsets of the first answers; None: as `_found`.
+        starts: offsets of the first answers; None: where an answer first occurs, see
+            `_found`.
     """
     context, given = record["context"], record["answer"]
     answers = given if isinstance(given, list) else [] if given in (None, "") else [given]
@@ -182,9 +183,9 @@ def _start(context: str, answer: object, start: object) -> int:
 
 
 def _found(context: str, answer: str) -> int:
-    """Where an answer first stands as whole words, else where it first stands; -1: nowhere."""
-    whole = re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", context)
-    return whole.start() if whole else context.find(answer)
+    """Where an answer first occurs as whole words, else where it first occurs; -1: nowhere."""
+    match = re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", context)
+    return match.start() if match else context.find(answer)
 
 
 def load(path: Path) -> Found:

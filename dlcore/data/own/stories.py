@@ -49,13 +49,11 @@ def find(path: Path) -> Found:
 def begins_with_story(file: Path) -> bool:
     """Returns whether a file begins with a story of bAbI's format, up to a question with an answer.
 
-    The first 64 KiB are read, whatever their encoding: `find` names what is no UTF-8.
+    Its `files.beginning` is read: `find` names what is no UTF-8.
     """
     if file.suffix.lower() != ".txt":
         return False
-    with file.open("rb") as opened:
-        text = opened.read(1 << 16).decode("utf-8-sig", "replace")
-    for number, line in enumerate(filter(str.strip, text.split("\n")), start=1):
+    for number, line in enumerate(filter(str.strip, files.beginning(file)), start=1):
         match = LINE.fullmatch(line.rstrip())
         if match is None or int(match[1]) != number:
             return False

@@ -217,22 +217,22 @@ def of_tables(path: Path, columns: Sequence[str]) -> Found:
                 found.problems.append(str(error))
                 continue
             for example in examples:
-                if both := placed(example, split, given, found.problems):
+                if both := with_split(example, split, given, found.problems):
                     found.splits.setdefault(both[0], []).append(both[1])
     if not found.problems and not found.splits.get("train"):
         found.problems.append(f"{path} has no examples for train: add some")
     return found
 
 
-def placed(
-    example: Example, split: str, given: bool, problems: list[str]
+def with_split(
+    example: Example, split: str, named: bool, problems: list[str]
 ) -> tuple[str, Example] | None:
     """Returns the split of an example, and the example without its last value, the column `split`.
 
     Args:
         example: its last value names its split; "": none.
         split: of its file.
-        given: whether the file's name gives the split, so that the column may not.
+        named: whether the file's name is that of a split, so that the column may not name one.
         problems: a message is appended for another split, and for halves of characters; then
             None is returned.
     """
@@ -240,7 +240,7 @@ def placed(
     if own and own not in SPLITS:
         problems.append(f"{example.where}: the split {own!r} is none of {', '.join(SPLITS)}")
         return None
-    if own and given:
+    if own and named:
         problems.append(f"{example.where}: a column `split` in a file for {split}: remove it")
         return None
     try:

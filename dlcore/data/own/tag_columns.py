@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dlcore.data.own import files
-from dlcore.errors import UsageError
 
 NAMED = (".conll", ".iob", ".bio")  # endings that only such files have
 _DOCUMENT = "-DOCSTART-"
@@ -31,29 +30,31 @@ def is_columns(file: Path, tags: Sequence[str]) -> bool:
         return True
     if file.suffix.lower() not in (".txt", ".tsv"):
         return False
-    lines = files.lines(file)
+    return _end_in(files.lines(file), tags)
+
+
+def marks_spans(file: Path) -> bool:
+    """Returns whether a .txt or .tsv file begins with CoNLL columns, by tags of spans at line ends.
+
+    The tags are O and those such as B-PER, of which there is one at least. Its `files.beginning` is
+    read; `is_columns` knows a model's tags.
+    """
+    if file.suffix.lower() not in (".txt", ".tsv"):
+        return False
+    lines = [line.rstrip("\r") for line in files.beginning(file)]
+    last = {cells[-1] for cells in map(_cells, lines) if cells}
+    tags = [tag for tag in last if _TAG.fullmatch(tag)]
+    return any(tag != "O" for tag in tags) and _end_in(lines, tags)
+
+
+def _end_in(lines: Sequence[str], tags: Sequence[str]) -> bool:
+    """Whether more than half of the lines have the commonest number of cells, and a tag last."""
     usual, _ = _usual(lines, 2)
     rows = [_cells(line) for line in lines if not _ends(line)]
     types = {tag[1:] for tag in tags if tag[1:2] == "-"}
     last = [each[-1] for each in rows if len(each) == usual]  # lines of text are uneven
     count = sum(tag in tags or tag[1:] in types for tag in last)
     return count > 1 and 2 * count > len(rows)
-
-
-def marks_spans(file: Path) -> bool:
-    """Returns whether a .txt or .tsv file has CoNLL columns, by tags of spans at its lines' ends.
-
-    The tags are O and those such as B-PER, of which there is one at least, in more than half of the
-    lines; `is_columns` knows a model's tags. False where the file cannot be read.
-    """
-    if file.suffix.lower() not in (".txt", ".tsv"):
-        return False
-    try:
-        tags = {cells[-1] for cells in map(_cells, files.lines(file)) if cells}
-    except UsageError:
-        return False
-    found = [tag for tag in tags if _TAG.fullmatch(tag)]
-    return any(tag != "O" for tag in found) and is_columns(file, found)
 
 
 def words_in(file: Path, problems: list[str]) -> Iterator[tuple[int, list[str]]]:
@@ -78,8 +79,8 @@ def sentences(
     Args:
         file: for messages.
         lines: of the file.
-        least: smallest number of columns. All lines must have the commonest number, or more exactly
-            the commonest of those that are not smaller.
+        least: smallest number of columns. All lines must have the commonest of the numbers that are
+            at least this.
         problems: a message is appended for each faulty line.
     """
     rows: list[list[str]] = []

@@ -108,10 +108,10 @@ def load(
     group = np.array([pair.dialogue for pair in every], np.int32)
     context = np.array([pair.context for pair in every])
     if (count := len(np.unique(group))) < folds:
-        way = f"choose --folds 2 to {count}" if count > 1 else "add dialogues"
+        advice = f"choose --folds 2 to {count}" if count > 1 else "add dialogues"
         raise UsageError(
             f"--folds {folds}, and only {count} {'groups' if count > 1 else 'group'} of dialogues"
-            f" that begin alike {'have' if count > 1 else 'has'} both answers: {way}"
+            f" that begin alike {'have' if count > 1 else 'has'} both answers: {advice}"
         )
     fold = np.zeros(len(every), np.int32)
     for number, parts in enumerate(split.folds(len(every), folds, 0, groups=group)):

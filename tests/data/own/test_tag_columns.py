@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dlcore.data.own.tag_columns import is_columns, words_in
+from dlcore.data.own.tag_columns import is_columns, marks_spans, words_in
 from tests.data.own.test_tagged import columns
 
 pytestmark = pytest.mark.quick
@@ -46,3 +46,11 @@ def test_columns_are_known_by_the_files_name_or_by_their_tags(
 ) -> None:
     (tmp_path / name).write_text(content)
     assert is_columns(tmp_path / name, ["O", "B-PER", "I-PER"]) is expected
+
+
+def test_of_a_long_file_the_beginning_tells_the_kind(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_bytes(b"Ann B-PER\r\nran O\r\n\r\n" * 4000 + b"caf\xe9")
+    assert marks_spans(file)
+    file.write_bytes(b"one line of text\n" * 4000 + b"Ann B-PER\nran O\n" * 9000)
+    assert not marks_spans(file)
