@@ -39,9 +39,9 @@ def _chain(emissions: Array, transitions: Array, start: Array, end: Array, lengt
             f" end {end.shape} and length {length.shape} do not fit"
         )
     dtype = jnp.promote_types(emissions.dtype, jnp.float32)
-    e = emissions.astype(dtype).swapaxes(0, 1)
+    e = jnp.asarray(emissions, dtype).swapaxes(0, 1)
     valid = (jnp.arange(len(e))[:, None] < length[None])[..., None]
-    t, first, last = (x.astype(dtype) for x in (transitions, start, end))
+    t, first, last = (jnp.asarray(x, dtype) for x in (transitions, start, end))
     return _Chain(jnp.where(valid, e, 0), t, first, last, valid)
 
 
@@ -228,7 +228,9 @@ def path_score(
     moves = jnp.einsum(
         "tbi,ij->tbj", one_hot[:-1], c.transitions, precision=jax.lax.Precision.HIGHEST
     )
-    inner = (c.emissions * one_hot).sum((0, 2)) + (moves * one_hot[1:]).sum((0, 2))
+    # an emission of -inf rules a tag out, and times 0 it would be NaN
+    chosen = jnp.where(one_hot > 0, c.emissions, 0)
+    inner = chosen.sum((0, 2)) + (moves * one_hot[1:]).sum((0, 2))
     return inner + one_hot[0] @ c.start + ends.sum(0)
 
 

@@ -117,6 +117,7 @@ class OriginalBert(nn.Module):
         x = embed(self.vocabulary, name="embed")(tokens) + positions[None, : tokens.shape[1]]
         x = x + embed(self.segments, name="segments")(segment)
         x = Dropout(s.dropout, name="drop")(LayerNorm(EPS, name="norm")(x), row)
+        block = nn.remat(Block) if s.remat else Block
         for layer in range(s.layers):
-            x = Block(s, name=f"block_{layer}")(x, attention_mask, row)
+            x = block(s, name=f"block_{layer}")(x, attention_mask, row)
         return x, jnp.tanh(nn.Dense(s.width, kernel_init=_NORMAL, name="pool")(x[:, 0]))

@@ -14,7 +14,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Float, Integer
 
 from dlcore.kernels.activations import gelu
-from dlcore.kernels.attention import cached_attention
+from dlcore.kernels.attention import attention, cached_attention
 from dlcore.kernels.grouped import grouped_attention
 from dlcore.kernels.rotary_scaling import PLAIN, Rope
 from dlcore.models import experts
@@ -36,7 +36,7 @@ TENSOR = (
 )
 
 # Patterns of the paths of the matrices, for tuning by low rank.
-MATRICES = (r"blocks?(_\d+)?/(qkv|out|gate|up|down)/kernel", r"embed/embedding")
+MATRICES = (r"blocks?(_\d+)?/(experts/)?(qkv|out|gate|up|down)/kernel", r"embed/embedding")
 
 KeysValues = tuple[Array, Array]
 Cache = tuple[KeysValues, ...]  # of each layer, [batch, kv heads, context, d]
@@ -67,11 +67,15 @@ class Size:
         rope: base, scaling and partial form of rotary positions; ignored without `rotary`.
         window: a token attends to so many tokens at most, itself the last (sliding window, Beltagy
             et al. 2020); 0: to itself and all before it. All scores are computed: no time is saved.
-        softcap: bound of attention scores, see `kernels.grouped`; 0: none.
+        softcap: bound of attention scores, see `kernels.grouped`; 0: none. Training then keeps the
+            scores of all queries and keys, where without it long texts take memory linear in the
+            length.
         logit_softcap: bound of the logits, by the same tanh; 0: none.
         experts: MLPs of a block, without biases, of which each token passes through `top`; their
-            hidden layers are 1 / top as wide, rounded up to a multiple of 8, so that a token takes
-            as many operations as in one MLP. 0: one MLP.
+            hidden layers are 1 / top as wide, rounded up to a multiple of 8, so that in training a
+            token takes `capacity` times as many operations as in one MLP. In inference, where no
+            token is dropped, each expert is computed for each token: experts / top times as many,
+            and as much memory. 0: one MLP.
         top: experts of a token; ignored without `experts`, as is `capacity`.
         capacity: in training an expert takes at most capacity * top * length / experts tokens of
             a row; at experts / top none is dropped.
@@ -199,7 +203,10 @@ class Block(nn.Module):
         if grouped_cache or s.window or s.softcap or padding is not None:
             first = position if cache is not None else jnp.zeros((), jnp.int32)
             mask = visible(first, length, k.shape[2], s.window, segment, padding)
-            attended = grouped_attention(q, k, v, mask, s.softcap)
+            if cache is None and not s.softcap:
+                attended = attention(q, k, v, mask)
+            else:
+                attended = grouped_attention(q, k, v, mask, s.softcap)
         elif cache is not None:
             attended = cached_attention(q, k, v, position)
         else:

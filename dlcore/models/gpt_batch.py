@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int32, Integer, Key
 
 from dlcore.models.apply import infer
 from dlcore.models.gpt import GPT, Cache, Size, empty_cache, unstacked
-from dlcore.models.sampling import choose, end_encouraged, penalised
+from dlcore.models.sampling import check, choose, end_encouraged, penalised
 from dlcore.sharding import Tree
 
 
@@ -43,11 +43,8 @@ class Decoding:
     shorten_by: float = 1.0
 
     def __post_init__(self) -> None:
+        check(self.temperature, self.top_k, self.top_p, self.min_p)
         wrong = {
-            f"temperature {self.temperature} is below 0": not self.temperature >= 0,
-            f"top_k {self.top_k} is below 0": self.top_k < 0,
-            f"top_p {self.top_p} is outside (0, 1]": not 0 < self.top_p <= 1,
-            f"min_p {self.min_p} is outside [0, 1]": not 0 <= self.min_p <= 1,
             f"repetition_penalty {self.repetition_penalty} is not above 0": (
                 not self.repetition_penalty > 0
             ),
@@ -141,7 +138,7 @@ def generate_batch(
         size: of the network.
         params: its parameters.
         prompt: tokens, padded at the left, see `left_padded`.
-        padding: number of padding tokens of each row.
+        padding: number of padding tokens of each row, less than `given`.
         keys: one random key for each row [batch]; token i is drawn with `fold_in(key, i)`.
         length: number of new tokens at most.
         end: the token that ends a continuation; below 0: none does.
@@ -152,9 +149,11 @@ def generate_batch(
 
     Raises:
         ValueError: prompt, its padding included, and continuation do not fit into the context, the
-            prompt is empty, or `length` is below 1.
+            prompt is empty, `length` is below 1, or `end` is no token of the vocabulary.
     """
     batch, given = prompt.shape
+    if end >= size.vocabulary:
+        raise ValueError(f"the end token {end} is not in a vocabulary of {size.vocabulary} tokens")
     if given < 1 or length < 1 or given + length > size.context:
         raise ValueError(
             f"a prompt of {given} tokens and {length} more do not fit a context of {size.context}"

@@ -93,7 +93,6 @@ class MemoryReader(nn.Module):
             Logits [batch, answers]; weights [batch, hops, sentences], 0 at empty memories.
         """
         s, init = self.size, nn.initializers.normal(0.1)
-        weights = jnp.asarray(position_weights(story.shape[-1], s.width))
         tables = [
             nn.Embed(s.vocabulary, s.width, embedding_init=init, name=f"words_{hop}")
             for hop in range(s.hops + 1)
@@ -102,6 +101,7 @@ class MemoryReader(nn.Module):
             self.param(f"ages_{hop}", init, (s.sentences, s.width), jnp.float32)
             for hop in range(s.hops + 1)
         ]
+        weights = jnp.asarray(position_weights(story.shape[-1], s.width), ages[0].dtype)
         sentence_mask = (story != 0).any(-1)
         state = _sentences(tables[0], question, weights)
         attention = []

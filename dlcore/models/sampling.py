@@ -23,7 +23,8 @@ def choose(
     Args:
         key: random key.
         logits: [..., vocabulary].
-        temperature: at least 0; 0 returns the most likely token.
+        temperature: at least 0; 0 returns the most likely token. Otherwise probabilities are
+            computed in float32 or wider: noise of half precision would draw wrongly.
         top_k: draw among the k most likely tokens only; 0: all.
         top_p: of these, draw among the fewest most likely tokens whose probabilities (at
             `temperature`, normalised over these) sum to at least this (nucleus sampling). Of
@@ -34,12 +35,29 @@ def choose(
     Returns:
         Tokens int32 [...].
 
+    Raises:
+        ValueError: `temperature` or `top_k` is below 0, `top_p` outside (0, 1] or `min_p` outside
+            [0, 1].
+
     Source: Holtzman et al. 2020 for top_p; Nguyen et al. 2024 for min_p.
     """
+    check(temperature, top_k, top_p, min_p)
     if temperature == 0:
         return logits.argmax(-1).astype(jnp.int32)
     logits = restricted(logits, temperature, top_k, top_p, min_p)
     return jax.random.categorical(key, logits).astype(jnp.int32)
+
+
+def check(temperature: float, top_k: int, top_p: float, min_p: float) -> None:
+    """Raises a ValueError for an argument of `choose` outside its range."""
+    wrong = {
+        f"temperature {temperature} is below 0": not temperature >= 0,
+        f"top_k {top_k} is below 0": top_k < 0,
+        f"top_p {top_p} is outside (0, 1]": not 0 < top_p <= 1,
+        f"min_p {min_p} is outside [0, 1]": not 0 <= min_p <= 1,
+    }
+    for message in (message for message, holds in wrong.items() if holds):
+        raise ValueError(message)
 
 
 def restricted(
@@ -53,7 +71,11 @@ def restricted(
 
     Args:
         logits, temperature, top_k, top_p, min_p: see `choose`; `temperature` is above 0.
+
+    Returns:
+        Logits, shape of `logits`, float32 or wider.
     """
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     if top_k:
         least = jax.lax.top_k(logits, min(top_k, logits.shape[-1]))[0][..., -1:]
         logits = jnp.where(logits < least, -jnp.inf, logits)
@@ -84,10 +106,11 @@ def probabilities(
         logits, temperature, top_k, top_p, min_p: see `choose`.
 
     Returns:
-        Probabilities, shape and dtype of `logits`.
+        Probabilities, shape of `logits`, float32 or wider.
     """
     if temperature == 0:
-        return jax.nn.one_hot(logits.argmax(-1), logits.shape[-1], dtype=logits.dtype)
+        dtype = jnp.promote_types(logits.dtype, jnp.float32)
+        return jax.nn.one_hot(logits.argmax(-1), logits.shape[-1], dtype=dtype)
     return jax.nn.softmax(restricted(logits, temperature, top_k, top_p, min_p), -1)
 
 

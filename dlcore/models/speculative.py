@@ -137,8 +137,9 @@ def look_ahead(
     (proposed, _), _ = PromptLookup(draft).propose((), text, rows, none, key[None], decoding)
     checked = jnp.concatenate([jax.lax.dynamic_slice_in_dim(text, length - 1, 1, 1), proposed], 1)
     logits, cache = infer(GPT(size), params, checked, cache=cache, position=length - 1)
-    how, q = decoding, jax.nn.one_hot(proposed[0], size.vocabulary, dtype=logits.dtype)
+    how = decoding
     p = probabilities(logits[0], how.temperature, how.top_k, how.top_p, how.min_p)
+    q = jax.nn.one_hot(proposed[0], size.vocabulary, dtype=p.dtype)
     return *accepted(key, p, proposed[0], q), cache
 
 

@@ -17,10 +17,11 @@ from dlcore.sharding import Tree
 from dlcore.tasks import language_modelling
 from dlcore.train.model import Model
 from dlcore.train.step import Batch, Extra, Loss, Mean, Out, Params
+from dlcore.train.tuning import Tuned, Whole
 
 
 def loss(
-    model: Model,
+    model: Model | Whole | Tuned,
     size: Size,
     label_smoothing: float = 0.0,
     balance: float = 0.01,
@@ -37,7 +38,8 @@ def loss(
     - `dropped`: fraction of (token, expert) choices beyond an expert's capacity; 0 in evaluation.
 
     Args:
-        model: computes logits, see `language_modelling.loss`; its network is `GPT(size)`.
+        model: computes logits, see `language_modelling.loss`; its network, or that of the model
+            that it tunes, is `GPT(size)`.
         size: of the network.
         label_smoothing: see `language_modelling.loss`.
         balance: factor of the load-balance loss (Fedus et al. 2022 use 0.01).
@@ -48,7 +50,8 @@ def loss(
     """
     if not size.experts:
         return language_modelling.loss(model, label_smoothing)
-    collecting = dataclasses.replace(model, collect=ROUTING)
+    base = dataclasses.replace(model if isinstance(model, Model) else model.base, collect=ROUTING)
+    collecting = base if isinstance(model, Model) else dataclasses.replace(model, base=base)
 
     def of_experts(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
         (logits, collected), after = collecting(params, extra, batch, key, train)

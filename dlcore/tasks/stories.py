@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
@@ -45,6 +46,7 @@ def loss(model: Logits) -> Loss:
 
     def cross_entropy(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
         (logits, _), extra = model(params, extra, batch, key, train)
+        logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
         each = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
         right = logits.argmax(-1) == batch["label"]
         return Out(mean(each, batch["mask"]), {"accuracy": mean(right, batch["mask"])}, extra)

@@ -15,13 +15,15 @@ float32.
 This saves optimizer state, but neither time nor memory of the step itself, which computes the tuned
 matrices and their gradients.
 
+States are not frozen: the running averages of a batch normalisation follow the batches of the
+tuning, as they do whenever a network is applied with `train=True`.
+
 Source: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models".
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,7 +37,7 @@ from jaxtyping import PRNGKeyArray
 
 from dlcore.errors import UsageError
 from dlcore.metrics.known import Metric
-from dlcore.sharding import STACKED, Tree
+from dlcore.sharding import EXPERTS, STACKED, Tree
 from dlcore.train.evaluators import OfState
 from dlcore.train.model import Model
 from dlcore.train.step import Batch, Extra, Objective, Params, State
@@ -218,7 +220,7 @@ def tuned(
         model: the model; `load=` gives it the parameters of another run.
         template: an abstract batch (`Splits.template`), for the shapes of its parameters.
         low_rank: regular expressions, searched in paths such as "block_0/qkv/kernel": matrices that
-            get a change of low rank, layer by layer where layers are stacked.
+            get a change of low rank, one for each layer of a stack and for each expert.
         full: regular expressions: parameters that get a change of full rank. Weight decay pulls
             changes to 0, and so the parameters to those that were loaded.
         rank: of the changes of low rank.
@@ -309,8 +311,7 @@ def _shapes(model: Model, template: Mapping[str, jax.ShapeDtypeStruct]) -> dict[
 
 
 def _check(path: str, shape: Shape, rank: int) -> None:
-    stacked = STACKED.search(path) is not None
-    if len(shape) != 2 + stacked:
+    if len(shape) != 2 + sum(kind.search(path) is not None for kind in (STACKED, EXPERTS)):
         raise UsageError(
             f"{path} has the shape {shape}, and only a matrix has changes of low rank: leave it out"
             " of the patterns, or change it in full"
@@ -341,7 +342,7 @@ def evaluator(objectives: Mapping[str, Objective], split: str = "test") -> OfSta
         return {
             "trained_parameters": float(sum(x.size for x in jax.tree.leaves(trained))),
             "optimizer_bytes": float(
-                sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(states))
+                sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(states))
             ),
         }
 

@@ -263,6 +263,7 @@ VARIANTS = {
     "faces_orl, contrastive": ROWS["faces_orl"].changed(loss="contrastive"),
     "faces_orl, triplet": ROWS["faces_orl"].changed(0.08, loss="triplet"),
     "gpt_speeches, experts": ROWS["gpt_speeches"].changed(experts=4),
+    "gpt_speeches, bytes": ROWS["gpt_speeches"].changed(vocabulary=257, context=64),
     "ner_conll, pretrained": ROWS["ner_conll"].changed(pretrained=True),
     "qa_squad, encoder": ROWS["qa_squad"].changed(reader="encoder"),
     "simclr_cifar10, supervised": classifier(labels=0.5, steps=400, widths=(8,), lr=1e-2),

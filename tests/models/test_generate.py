@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -112,6 +113,14 @@ def test_tokens_are_drawn_from_the_distribution(temperature: float, top_k: int) 
     assert scipy.stats.chisquare(counted[expected > 0], expected[expected > 0]).pvalue > 0.01
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_precision_draws_from_the_distribution_of_its_logits(dtype: Any) -> None:
+    # noise in bfloat16 would draw token 0 in 95 of 100 cases
+    logits = jnp.zeros(50_001, dtype).at[0].set(6)
+    drawn = choose(jax.random.key(0), jnp.tile(logits, (200, 1)), 1.0, top_p=0.999)
+    assert int((drawn == 0).sum()) < 10  # 1.6 are expected
+
+
 @pytest.mark.parametrize(
     ("top_p", "kept"),
     [
@@ -179,6 +188,12 @@ def test_prompts_and_temperatures_that_cannot_work_are_refused() -> None:
     for top_p in (0.0, 1.5):
         with pytest.raises(ValueError, match="top_p is a probability above 0"):
             generate(LEARNED, params(LEARNED), PROMPT, jax.random.key(0), 3, 1.0, 0, top_p)
+    wrong: list[dict[str, Any]] = [
+        {"temperature": math.nan}, {"top_k": -1}, {"top_p": 0.0}, {"min_p": 1.5}
+    ]  # fmt: skip
+    for each in wrong:
+        with pytest.raises(ValueError, match=next(iter(each))):
+            choose(jax.random.key(0), jnp.zeros(3), **{"temperature": 1.0, **each})
 
 
 @pytest.mark.slow

@@ -146,6 +146,8 @@ def test_min_p_keeps_tokens_that_are_likely_enough_and_ties() -> None:
 def test_what_cannot_work_is_refused() -> None:
     with pytest.raises(ValueError, match="do not fit a context of 8"):
         run(LEARNED, [0], GREEDY, length=6)
+    with pytest.raises(ValueError, match="end token 11 is not in a vocabulary of 11"):
+        run(LEARNED, [0], GREEDY, end=11)
     for prompts in ([], [np.array([], np.int32)], [np.arange(4)]):
         with pytest.raises(ValueError, match="prompts have 1 to 3 tokens"):
             left_padded(prompts, 3)

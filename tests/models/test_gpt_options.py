@@ -123,3 +123,19 @@ def test_a_step_of_decoding_holds_no_repeated_keys() -> None:
     assert largest(lambda cache: cache) == 2 * 2 * 23 * 4
     repeated = largest(lambda cache: jax.tree.map(lambda x: jnp.repeat(x, 3, 1), cache))
     assert repeated == 2 * 6 * 23 * 4
+
+
+def test_a_window_of_a_long_text_takes_memory_linear_in_its_length() -> None:
+    size = Size(7, 1024, 1, 4, 16, rotary=True, window=5)
+    tokens = np.random.default_rng(0).integers(0, 7, (1, 1024))
+    tree = params(size)
+
+    def run(tree: Any, tokens: Any) -> Any:
+        return GPT(size).apply({"params": tree}, tokens)
+
+    compiled = jax.jit(jax.grad(lambda *given: run(*given).sum())).lower(tree, tokens).compile()
+    # one float32 array of the scores of all heads would be as large
+    assert compiled.memory_analysis().temp_size_in_bytes < 4 * 4 * 1024**2
+    cache = empty_cache(size, 1, jnp.float32)
+    expected, _ = infer(GPT(size), tree, tokens, cache=cache)  # all scores at once
+    np.testing.assert_allclose(jax.jit(run)(tree, tokens), expected, rtol=1e-4, atol=1e-4)

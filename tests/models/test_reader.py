@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -155,3 +156,15 @@ def test_empty_memories_have_no_effect() -> None:
     np.testing.assert_allclose(attention.sum(-1), 1, rtol=1e-6)
     _, none = apply(variables, np.zeros_like(story), question)
     assert not np.asarray(none).any()
+
+
+@pytest.mark.slow
+def test_a_memory_network_of_half_precision_computes_in_it() -> None:
+    net = MemoryReader(MemorySize(9, 3, 6, 8, 2))
+    story, question = DRAW.randint(1, 9, (2, 4, 5)), DRAW.randint(1, 9, (2, 5))
+    variables = net.init(jax.random.key(0), story, question)
+    half = jax.tree.map(lambda x: x.astype(jnp.bfloat16), variables)
+    found = net.apply(half, story, question)
+    assert {x.dtype for x in jax.tree.leaves(found)} == {jnp.dtype(jnp.bfloat16)}
+    for ours, expected in zip(found, net.apply(variables, story, question), strict=True):
+        np.testing.assert_allclose(ours.astype(jnp.float32), expected, atol=0.02)

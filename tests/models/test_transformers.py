@@ -180,12 +180,15 @@ def test_bert_with_segments_and_padding() -> None:
         np.asarray(hidden)[inside], arrays()["bert_outputs/hidden"][inside], rtol=2e-4, atol=2e-4
     )
     close(pooled, "bert_outputs/pooled")
+    again = OriginalBert(made.VOCABULARY, dataclasses.replace(size, remat=True))
+    run = functools.partial(again.apply, {"params": bert()})
+    assert "remat" in str(jax.make_jaxpr(run)(tokens, mask > 0, segment))
     short = OriginalBert(made.VOCABULARY, dataclasses.replace(size, context=8))
     with pytest.raises(ValueError, match="do not hold 9 tokens"):
         init(short, jax.random.key(0), tokens, mask > 0, segment)
 
 
-@pytest.mark.nightly
+@pytest.mark.slow
 def test_rules_of_sampling() -> None:
     logits, tied, ids = (arrays()[f"rules/{name}"] for name in ("logits", "tied", "ids"))
     seen = np.zeros(logits.shape, bool)

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from dlcore.models.experts import ROUTING
-from dlcore.models.gpt import GPT, Size
+from dlcore.models.gpt import GPT, MATRICES, Size
 from dlcore.tasks import language_modelling, mixture
+from dlcore.train import tuning
 from dlcore.train.model import Model
 from dlcore.train.step import Mean, value
 from tests.kernels.test_experts import by_balance, by_load, by_z
@@ -127,3 +128,20 @@ def test_without_experts_it_is_the_loss_of_language_modelling() -> None:
 def test_what_a_router_decided_is_no_state_of_the_network() -> None:
     made = jax.eval_shape(GPT(SIZE).init, KEY, batch()["tokens"])
     assert set(made) == {"params"}
+
+
+@pytest.mark.nightly
+def test_experts_are_tuned_by_low_rank_as_the_merged_network_is_trained() -> None:
+    data = batch()
+    template = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in data.items()}
+    found = tuning.of_rank(model_of(SIZE), template, MATRICES, 2)
+    assert isinstance(found, tuning.Tuned)
+    assert {path for path, _ in found.changes.net.low_rank} >= {  # type: ignore[attr-defined]
+        f"block_1/experts/{name}/kernel" for name in ("up", "gate", "down")
+    }
+    changes = jax.tree.map(lambda x: x + 0.1, found.changes.init(KEY, template)["params"])
+    tree = {**params_of(SIZE), "changes": changes}
+    loss = mixture.loss(found, SIZE, 0.0, 0.5, 0.25)
+    tuned = jax.jit(lambda p: loss(p, {}, data, KEY, True)[:2])(tree)
+    merged = run(SIZE, (0.5, 0.25), {"net": found.merged(tree)}, data, True)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), tuned, merged)
