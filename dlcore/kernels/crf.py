@@ -220,7 +220,7 @@ def path_score(
         tags: a tag of each position [batch, length]; padding is ignored.
     """
     c = _chain(emissions, transitions, start, end, length)
-    # One-hot products: on CPU the gradient of a gather is a slow scatter.
+    # One-hot: on CPU the gradient of a gather is a slow scatter. An emission of -inf times 0 is NaN.
     one_hot = jax.nn.one_hot(tags.T, emissions.shape[-1], dtype=c.emissions.dtype)
     one_hot = jnp.where(c.valid, one_hot, 0)
     last = jnp.arange(len(one_hot))[:, None] == length[None] - 1
@@ -228,9 +228,7 @@ def path_score(
     moves = jnp.einsum(
         "tbi,ij->tbj", one_hot[:-1], c.transitions, precision=jax.lax.Precision.HIGHEST
     )
-    # an emission of -inf rules a tag out, and times 0 it would be NaN
-    chosen = jnp.where(one_hot > 0, c.emissions, 0)
-    inner = chosen.sum((0, 2)) + (moves * one_hot[1:]).sum((0, 2))
+    inner = jnp.where(one_hot > 0, c.emissions, 0).sum((0, 2)) + (moves * one_hot[1:]).sum((0, 2))
     return inner + one_hot[0] @ c.start + ends.sum(0)
 
 
