@@ -220,7 +220,7 @@ def path_score(
         tags: a tag of each position [batch, length]; padding is ignored.
     """
     c = _chain(emissions, transitions, start, end, length)
-    # One-hot: on CPU the gradient of a gather is a slow scatter. An emission of -inf times 0 is NaN.
+    # One-hot: on CPU the gradient of a gather is a slow scatter. Emissions of -inf times 0 are NaN.
     one_hot = jax.nn.one_hot(tags.T, emissions.shape[-1], dtype=c.emissions.dtype)
     one_hot = jnp.where(c.valid, one_hot, 0)
     last = jnp.arange(len(one_hot))[:, None] == length[None] - 1
