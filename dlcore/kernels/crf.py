@@ -187,7 +187,7 @@ def log_partition(
     `derivatives.plain_derivatives`.
 
     Args:
-        emissions: scores of each tag [batch, length, tags], floating.
+        emissions: scores of each tag [batch, length, tags], floating; -inf excludes a tag.
         transitions: score of each tag (column) after another one (row) [tags, tags], finite.
         start, end: scores of the first and of the last tag [tags], finite.
         length: valid positions of each chain [batch]; the rest is padding, whose contents, even

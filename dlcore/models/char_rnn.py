@@ -88,15 +88,13 @@ def generate(
         Prompt and continuation [batch, given + length].
 
     Raises:
-        ValueError: the prompt is empty, the network bidirectional or the temperature below 0.
+        ValueError: the prompt is empty, the network bidirectional, or see `sampling.choose`.
         UsageError: `draft` is not 0.
     """
     if draft:
         raise UsageError("a recurrent network cannot check proposed tokens: leave out --draft")
-    if not prompt.shape[1] or net.rnn.bidirectional or temperature < 0:
-        raise ValueError(
-            "generation needs a prompt, a network of one direction, and a temperature of at least 0"
-        )
+    if not prompt.shape[1] or net.rnn.bidirectional:
+        raise ValueError("generation needs a prompt and a network of one direction")
 
     def one(state: tuple[Array, Array], i: Array) -> tuple[tuple[Array, Array], Array]:
         logits, carry = state

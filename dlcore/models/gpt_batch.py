@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int32, Integer, Key
 
 from dlcore.models.apply import infer
 from dlcore.models.gpt import GPT, Cache, Size, empty_cache, unstacked
-from dlcore.models.sampling import check, choose, end_encouraged, penalised
+from dlcore.models.sampling import check_sampling, choose, end_encouraged, penalised
 from dlcore.sharding import Tree
 
 
@@ -43,7 +43,7 @@ class Decoding:
     shorten_by: float = 1.0
 
     def __post_init__(self) -> None:
-        check(self.temperature, self.top_k, self.top_p, self.min_p)
+        check_sampling(self.temperature, self.top_k, self.top_p, self.min_p)
         wrong = {
             f"repetition_penalty {self.repetition_penalty} is not above 0": (
                 not self.repetition_penalty > 0

@@ -14,7 +14,7 @@ from dlcore.models.beam import beam_search
 from dlcore.models.drafters import PromptLookup
 from dlcore.models.gpt import GPT, Cache, Size, empty_cache, unstacked
 from dlcore.models.gpt_batch import Decoding
-from dlcore.models.sampling import choose
+from dlcore.models.sampling import check_sampling, choose
 from dlcore.models.speculative import generate_speculatively
 from dlcore.sharding import Tree
 
@@ -52,18 +52,14 @@ def generate(
         Prompt and continuation [batch, given + length].
 
     Raises:
-        ValueError: the prompt is empty or fills the context, the temperature or `draft` is below
-            0, or `top_p` is outside (0, 1].
+        ValueError: the prompt is empty or fills the context, `draft` is below 0, or see
+            `sampling.choose`.
     """
     batch, given = prompt.shape
     half = max(1, size.context // 2)
-    if not 0 < given < size.context or temperature < 0:
-        raise ValueError(
-            f"a prompt of 1 to {size.context - 1} tokens and a temperature of at least 0, not"
-            f" {given} and {temperature}"
-        )
-    if not 0 < top_p <= 1:
-        raise ValueError(f"top_p is a probability above 0, not {top_p}")
+    check_sampling(temperature, top_k, top_p)
+    if not 0 < given < size.context:
+        raise ValueError(f"a prompt of 1 to {size.context - 1} tokens, not {given}")
     if draft < 0:
         raise ValueError(f"at least 0 tokens are proposed, not {draft}")
     size, params = unstacked(size, params)

@@ -41,14 +41,14 @@ def choose(
 
     Source: Holtzman et al. 2020 for top_p; Nguyen et al. 2024 for min_p.
     """
-    check(temperature, top_k, top_p, min_p)
+    check_sampling(temperature, top_k, top_p, min_p)
     if temperature == 0:
         return logits.argmax(-1).astype(jnp.int32)
     logits = restricted(logits, temperature, top_k, top_p, min_p)
     return jax.random.categorical(key, logits).astype(jnp.int32)
 
 
-def check(temperature: float, top_k: int, top_p: float, min_p: float) -> None:
+def check_sampling(temperature: float, top_k: int, top_p: float, min_p: float = 0.0) -> None:
     """Raises a ValueError for an argument of `choose` outside its range."""
     wrong = {
         f"temperature {temperature} is below 0": not temperature >= 0,

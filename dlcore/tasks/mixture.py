@@ -15,7 +15,7 @@ from dlcore.models.experts import ROUTING, Routed
 from dlcore.models.gpt import Size
 from dlcore.sharding import Tree
 from dlcore.tasks import language_modelling
-from dlcore.train.model import Model
+from dlcore.train.model import Logits, Model
 from dlcore.train.step import Batch, Extra, Loss, Mean, Out, Params
 from dlcore.train.tuning import Tuned, Whole
 
@@ -50,8 +50,11 @@ def loss(
     """
     if not size.experts:
         return language_modelling.loss(model, label_smoothing)
-    base = dataclasses.replace(model if isinstance(model, Model) else model.base, collect=ROUTING)
-    collecting = base if isinstance(model, Model) else dataclasses.replace(model, base=base)
+    if isinstance(model, Model):
+        collecting: Logits = dataclasses.replace(model, collect=ROUTING)
+    else:
+        base = dataclasses.replace(model.base, collect=ROUTING)
+        collecting = dataclasses.replace(model, base=base)
 
     def of_experts(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
         (logits, collected), after = collecting(params, extra, batch, key, train)

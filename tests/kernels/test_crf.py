@@ -240,22 +240,17 @@ def test_padding_changes_nothing_in_float64(tags: int, lengths: tuple[int, ...])
 @pytest.mark.quick
 def test_a_tag_with_an_emission_of_minus_infinity_is_ruled_out() -> None:
     emissions = jnp.zeros((1, 2, 3)).at[:, :, 2].set(-jnp.inf)
-    given = emissions, jnp.zeros((3, 3)), jnp.zeros(3), jnp.zeros(3), jnp.array([2])
-    loss, gradient = jax.value_and_grad(lambda e: crf_loss(e, *given[1:], jnp.array([[0, 1]]))[0])(
-        emissions
-    )
+    chain = jnp.zeros((3, 3)), jnp.zeros(3), jnp.zeros(3), jnp.array([2]), jnp.array([[0, 1]])
+    loss, gradient = jax.value_and_grad(lambda e: crf_loss(e, *chain)[0])(emissions)
     np.testing.assert_allclose(loss, np.log(4), rtol=1e-6)  # two tags at two positions
-    half = [[[-0.5, 0.5, 0], [0.5, -0.5, 0]]]
-    np.testing.assert_allclose(gradient, half, atol=1e-6)
+    np.testing.assert_allclose(gradient, [[[-0.5, 0.5, 0], [0.5, -0.5, 0]]], atol=1e-6)
 
 
 @pytest.mark.usefixtures("unchecked")
 def test_arrays_of_numpy_are_taken_as_those_of_jax() -> None:
-    given = tuple(x.astype(np.float32) for x in GIVEN[:4])
+    chain = (*(x.astype(np.float32) for x in GIVEN[:4]), LENGTHS)
     for function in (log_partition, marginals, viterbi):
-        np.testing.assert_array_equal(
-            function(*given, LENGTHS), function(*map(jnp.asarray, given), jnp.asarray(LENGTHS))
-        )
+        np.testing.assert_array_equal(function(*chain), function(*map(jnp.asarray, chain)))
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -117,7 +117,7 @@ def test_tokens_are_drawn_from_the_distribution(temperature: float, top_k: int) 
 def test_half_precision_draws_from_the_distribution_of_its_logits(dtype: Any) -> None:
     # noise in bfloat16 would draw token 0 in 95 of 100 cases
     logits = jnp.zeros(50_001, dtype).at[0].set(6)
-    drawn = choose(jax.random.key(0), jnp.tile(logits, (200, 1)), 1.0, top_p=0.999)
+    drawn = choose(jax.random.key(0), jnp.tile(logits, (200, 1)), 1.0)
     assert int((drawn == 0).sum()) < 10  # 1.6 are expected
 
 
@@ -183,17 +183,16 @@ def test_prompts_and_temperatures_that_cannot_work_are_refused() -> None:
             generate(
                 LEARNED, params(LEARNED), jnp.zeros((1, given), jnp.int32), jax.random.key(0), 3
             )
-    with pytest.raises(ValueError, match="a temperature of at least 0"):
+    with pytest.raises(ValueError, match=r"temperature -1\.0 is below 0"):
         generate(LEARNED, params(LEARNED), PROMPT, jax.random.key(0), 3, -1.0)
     for top_p in (0.0, 1.5):
-        with pytest.raises(ValueError, match="top_p is a probability above 0"):
+        with pytest.raises(ValueError, match=r"top_p .* is outside"):
             generate(LEARNED, params(LEARNED), PROMPT, jax.random.key(0), 3, 1.0, 0, top_p)
-    wrong: list[dict[str, Any]] = [
-        {"temperature": math.nan}, {"top_k": -1}, {"top_p": 0.0}, {"min_p": 1.5}
-    ]  # fmt: skip
-    for each in wrong:
-        with pytest.raises(ValueError, match=next(iter(each))):
-            choose(jax.random.key(0), jnp.zeros(3), **{"temperature": 1.0, **each})
+    invalid = {"temperature": math.nan, "top_k": -1, "top_p": 0.0, "min_p": 1.5}
+    for name, value in invalid.items():
+        settings: dict[str, Any] = {"temperature": 1.0, name: value}
+        with pytest.raises(ValueError, match=f"{name} .* is"):
+            choose(jax.random.key(0), jnp.zeros(3), **settings)
 
 
 @pytest.mark.slow

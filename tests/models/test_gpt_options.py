@@ -133,7 +133,8 @@ def test_a_window_of_a_long_text_takes_memory_linear_in_its_length() -> None:
     def run(tree: Any, tokens: Any) -> Any:
         return GPT(size).apply({"params": tree}, tokens)
 
-    compiled = jax.jit(jax.grad(lambda *given: run(*given).sum())).lower(tree, tokens).compile()
+    gradient = jax.grad(lambda tree, tokens: run(tree, tokens).sum())
+    compiled = jax.jit(gradient).lower(tree, tokens).compile()
     # one float32 array of the scores of all heads would be as large
     assert compiled.memory_analysis().temp_size_in_bytes < 4 * 4 * 1024**2
     cache = empty_cache(size, 1, jnp.float32)

@@ -163,8 +163,8 @@ def test_a_memory_network_of_half_precision_computes_in_it() -> None:
     net = MemoryReader(MemorySize(9, 3, 6, 8, 2))
     story, question = DRAW.randint(1, 9, (2, 4, 5)), DRAW.randint(1, 9, (2, 5))
     variables = net.init(jax.random.key(0), story, question)
-    half = jax.tree.map(lambda x: x.astype(jnp.bfloat16), variables)
-    found = net.apply(half, story, question)
-    assert {x.dtype for x in jax.tree.leaves(found)} == {jnp.dtype(jnp.bfloat16)}
-    for ours, expected in zip(found, net.apply(variables, story, question), strict=True):
+    rounded = jax.tree.map(lambda x: x.astype(jnp.bfloat16), variables)
+    outputs = net.apply(rounded, story, question)
+    assert {x.dtype for x in jax.tree.leaves(outputs)} == {jnp.dtype(jnp.bfloat16)}
+    for ours, expected in zip(outputs, net.apply(variables, story, question), strict=True):
         np.testing.assert_allclose(ours.astype(jnp.float32), expected, atol=0.02)

@@ -180,8 +180,8 @@ def test_bert_with_segments_and_padding() -> None:
         np.asarray(hidden)[inside], arrays()["bert_outputs/hidden"][inside], rtol=2e-4, atol=2e-4
     )
     close(pooled, "bert_outputs/pooled")
-    again = OriginalBert(made.VOCABULARY, dataclasses.replace(size, remat=True))
-    run = functools.partial(again.apply, {"params": bert()})
+    remat = OriginalBert(made.VOCABULARY, dataclasses.replace(size, remat=True))
+    run = functools.partial(remat.apply, {"params": bert()})
     assert "remat" in str(jax.make_jaxpr(run)(tokens, mask > 0, segment))
     short = OriginalBert(made.VOCABULARY, dataclasses.replace(size, context=8))
     with pytest.raises(ValueError, match="do not hold 9 tokens"):

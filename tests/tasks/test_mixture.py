@@ -134,14 +134,14 @@ def test_what_a_router_decided_is_no_state_of_the_network() -> None:
 def test_experts_are_tuned_by_low_rank_as_the_merged_network_is_trained() -> None:
     data = batch()
     template = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in data.items()}
-    found = tuning.of_rank(model_of(SIZE), template, MATRICES, 2)
-    assert isinstance(found, tuning.Tuned)
-    assert {path for path, _ in found.changes.net.low_rank} >= {  # type: ignore[attr-defined]
+    tuned = tuning.of_rank(model_of(SIZE), template, MATRICES, 2)
+    assert isinstance(tuned, tuning.Tuned)
+    assert {path for path, _ in tuned.changes.net.low_rank} >= {  # type: ignore[attr-defined]
         f"block_1/experts/{name}/kernel" for name in ("up", "gate", "down")
     }
-    changes = jax.tree.map(lambda x: x + 0.1, found.changes.init(KEY, template)["params"])
+    changes = jax.tree.map(lambda x: x + 0.1, tuned.changes.init(KEY, template)["params"])
     tree = {**params_of(SIZE), "changes": changes}
-    loss = mixture.loss(found, SIZE, 0.0, 0.5, 0.25)
-    tuned = jax.jit(lambda p: loss(p, {}, data, KEY, True)[:2])(tree)
-    merged = run(SIZE, (0.5, 0.25), {"net": found.merged(tree)}, data, True)
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), tuned, merged)
+    loss = mixture.loss(tuned, SIZE, 0.0, 0.5, 0.25)
+    by_changes = jax.jit(lambda p: loss(p, {}, data, KEY, True)[:2])(tree)
+    merged = run(SIZE, (0.5, 0.25), {"net": tuned.merged(tree)}, data, True)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), by_changes, merged)
