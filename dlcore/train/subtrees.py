@@ -26,41 +26,43 @@ def load_subtree(
     """
     out = jax.tree.map(lambda x: x, dict(params))  # the dicts are copied, the arrays are not
     for here, there in parts.items():
-        own, given = _at(params, here, "the model"), _at(donor, there, "the trained model")
-        expected, found = (jax.tree.map(lambda x: tuple(x.shape), tree) for tree in (own, given))
-        if expected != found:
+        target, source = _at(params, here, "the model"), _at(donor, there, "the trained model")
+        expected, actual = (
+            jax.tree.map(lambda x: tuple(x.shape), tree) for tree in (target, source)
+        )
+        if expected != actual:
             raise UsageError(
                 f"{there} of the trained model has other sizes than {here} of this one:"
-                f" {_difference(expected, found)}. Give the flags of sizes, such as --width and"
+                f" {_difference(expected, actual)}. Give the flags of sizes, such as --width and"
                 " --layers, of its training, or train without it"
             )
         *above, last = here.split("/")
-        place = out
-        for part in above:
-            place = place[part]
-        place[last] = jax.tree.map(lambda own, given: jnp.asarray(given, own.dtype), own, given)
+        parent = out
+        for name in above:
+            parent = parent[name]
+        parent[last] = jax.tree.map(lambda x, y: jnp.asarray(y, x.dtype), target, source)
     return out
 
 
 def _at(tree: Tree, path: str, whose: str) -> Tree:
-    for part in path.split("/"):
-        if not isinstance(tree, Mapping) or part not in tree:
+    for name in path.split("/"):
+        if not isinstance(tree, Mapping) or name not in tree:
             names = ", ".join(tree) if isinstance(tree, Mapping) else "nothing"
             raise UsageError(
-                f"{whose} has no {path!r}: where {part!r} should be, it has {names}. Name a run of"
+                f"{whose} has no {path!r}: where {name!r} should be, it has {names}. Name a run of"
                 " the kind that this experiment begins with"
             )
-        tree = tree[part]
+        tree = tree[name]
     return tree
 
 
-def _difference(expected: Tree, found: Tree) -> str:
+def _difference(expected: Tree, actual: Tree) -> str:
     """The first array whose shape differs, as text."""
     flat = [
         {jax.tree_util.keystr(path, simple=True, separator="/"): shape for path, shape in leaves}
         for leaves in (
             jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: isinstance(x, tuple))
-            for tree in (expected, found)
+            for tree in (expected, actual)
         )
     ]
     name = next(

@@ -14,8 +14,8 @@ pytestmark = pytest.mark.quick
 
 def test_what_may_begin_a_stop_text_is_held_back() -> None:
     text = StopTexts(SYMBOLS, ("abca",))
-    given = [text.add(int(token)) for token in SYMBOLS.encode("jabcb")]
-    assert given == ["j", "", "", "", "abcb"]
+    emitted = [text.add(int(token)) for token in SYMBOLS.encode("jabcb")]
+    assert emitted == ["j", "", "", "", "abcb"]
     assert [text.add(int(token)) for token in SYMBOLS.encode("abcabca")][:4] == ["", "", "", ""]
     assert text.stopped
     text = StopTexts(SYMBOLS, ("abca",))
@@ -27,9 +27,9 @@ def test_what_may_begin_a_stop_text_is_held_back() -> None:
 def test_a_character_of_several_tokens_is_shown_whole() -> None:
     for tokenizer in (Bytes(), bpe(["plain text"] * 2, 258)):
         text = StopTexts(tokenizer, ())
-        given = [text.add(int(token)) for token in tokenizer.encode("aä€b")]
-        assert "".join(given) == "aä€b"
-        assert "\ufffd" not in "".join(given)
+        emitted = [text.add(int(token)) for token in tokenizer.encode("aä€b")]
+        assert "".join(emitted) == "aä€b"
+        assert "\ufffd" not in "".join(emitted)
     text = StopTexts(Bytes(), ())
     assert [text.add(195), text.rest()] == ["", "\ufffd"]
     # rows of an embedding that are no token

@@ -12,16 +12,16 @@ pytestmark = pytest.mark.quick
 
 
 def test_a_subtree_takes_just_the_named_subtrees() -> None:
-    own = {
+    params = {
         "encoder": {"dense": {"kernel": np.zeros((2, 3), np.float32)}, "other": np.zeros(2)},
         "head": np.ones(4),
     }
     donor = {"body": {"kernel": np.full((2, 3), 7, np.float16)}, "head": np.zeros(4)}
-    got = load_subtree(own, donor, {"encoder/dense": "body"})
+    got = load_subtree(params, donor, {"encoder/dense": "body"})
     np.testing.assert_array_equal(got["encoder"]["dense"]["kernel"], np.full((2, 3), 7))
     assert got["encoder"]["dense"]["kernel"].dtype == np.float32
     np.testing.assert_array_equal(got["head"], np.ones(4))
-    np.testing.assert_array_equal(own["encoder"]["dense"]["kernel"], np.zeros((2, 3)))
+    np.testing.assert_array_equal(params["encoder"]["dense"]["kernel"], np.zeros((2, 3)))
 
 
 @pytest.mark.parametrize(
